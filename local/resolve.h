@@ -1,0 +1,56 @@
+#ifndef LOCAL_RESOLVE_H
+#define LOCAL_RESOLVE_H
+
+/*
+ * What an address means: the question that smtpd asks at RCPT and `local` asks
+ * before it delivers, answered by the one service `resolve` that knows every
+ * address. The socket (socket/resolve) is SOCK_SEQPACKET: one record is one
+ * question or answer; many may follow each other on one connection, each
+ * answered in turn.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RESOLVE_MAGIC 0x6b727331u /* "krs1" */
+#define RESOLVE_TEXT_MAX 1024
+#define ACCOUNT_KEY_MAX 256
+
+struct resolve_question {
+	uint32_t magic;
+	char address[RESOLVE_TEXT_MAX]; /* local@domain, NUL-terminated */
+};
+
+enum resolve_meaning {
+	RESOLVE_ACCOUNT = 1,  /* an account takes it */
+	RESOLVE_NOT_OURS = 2, /* the domain is not local: it goes elsewhere */
+	RESOLVE_NOBODY = 3, /* the domain is ours, and nobody has the address */
+	RESOLVE_TEMPORARY = 4, /* cannot tell now: text says why */
+};
+
+struct resolve_answer {
+	uint32_t magic;
+	uint32_t meaning; /* enum resolve_meaning */
+	/*
+	 * The account, as the warden looks it up again: "u:local@domain" in the
+	 * user database, "s:name" a system user, "a:" the alias account. Then
+	 * the dash and the extension that choose its .qmail file (both "" for
+	 * the account's own address).
+	 */
+	char account[ACCOUNT_KEY_MAX];
+	char dash[4];
+	char extension[RESOLVE_TEXT_MAX];
+	char text[256]; /* reason for a person, for NOBODY and TEMPORARY */
+};
+
+/*
+ * Ask over a connection (*fd, opened here when it is -1, and closed and set to
+ * -1 on trouble, so that the next question opens a new one). Returns 0 with the
+ * answer, every text of it NUL-terminated and the meaning valid; or -1 with errno
+ * when the service cannot be reached in time or answers nonsense, which the
+ * caller treats as temporary.
+ */
+int resolve_ask(int *fd, const char *socket_path, const char *address,
+	int64_t deadline_ms, struct resolve_answer *answer);
+
+#endif

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Real clients: swaks, curl and msmtp send; curl, poplib, mpop and fetchmail
+fetch. A client that is not installed is skipped, and says so."""
+
+import os
+import poplib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from tap import Tap, wait_for
+from instance import Instance
+
+tap = Tap()
+TEXT = b"From: a@client.test\nSubject: by a client\n\nline one\n.two\n"
+
+
+def client(name, host, *command, **more):
+    """Runs a client if it is there; gives its result, or None."""
+    if not shutil.which(command[0]):
+        tap.skip(name, f"{command[0]} is not installed")
+        return None
+    run = subprocess.run(command, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, timeout=60, **more)
+    tap.ok(run.returncode == 0, name, run.stdout.decode(errors="replace")
+           + host.logs())
+    return run
+
+
+def sending(host):
+    sent = 0
+    smtp = f"{host.smtp_host}:{host.smtp_port}"
+    if client("swaks sends", host, "swaks", "--server", host.smtp_host,
+              "--port", host.smtp_port, "--from", "a@client.test", "--to",
+              host.address, "--helo", "client.test", stdin=subprocess.DEVNULL):
+        sent += 1
+    if client("swaks sends with pipelining", host, "swaks", "--server",
+              host.smtp_host, "--port", host.smtp_port, "--from",
+              "a@client.test", "--to", host.address, "--pipeline", "--helo",
+              "client.test", stdin=subprocess.DEVNULL):
+        sent += 1
+    if client("curl sends", host, "curl", "-sS", f"smtp://{smtp}/client.test",
+              "--mail-from", "a@client.test", "--mail-rcpt", host.address,
+              "--upload-file", "-", input=TEXT.replace(b"\n", b"\r\n")):
+        sent += 1
+    if client("msmtp sends", host, "msmtp", f"--host={host.smtp_host}",
+              f"--port={host.smtp_port}", "--auth=off", "--tls=off",
+              "--from=a@client.test", "--", host.address, input=TEXT,
+              env=dict(os.environ, HOME="/nonexistent")):
+        sent += 1
+    tap.same(len(host.wait_delivered(sent)), sent, "all of it arrived")
+
+
+def fetching(host):
+    number = len(host.delivered())
+    url = f"pop3://{host.pop3_host}:{host.pop3_port}/"
+    user = f"{host.user_name}:{host.password}"
+    run = client("curl lists", host, "curl", "-sS", "-u", user, url)
+    if run:
+        tap.same(len(run.stdout.split(b"\r\n")) - 1, number,
+                 "curl sees every message")
+    run = client("curl fetches", host, "curl", "-sS", "-u", user, url + "1")
+    if run:
+        tap.ok(b"Delivered-To: " in run.stdout, "curl has the message",
+               run.stdout)
+    folder = tempfile.mkdtemp(prefix="keepmail-fetch.")
+    try:
+        for name in ("tmp", "new", "cur"):
+            os.mkdir(os.path.join(folder, name))
+        if client("mpop fetches", host, "mpop", f"--host={host.pop3_host}",
+                  f"--port={host.pop3_port}", "--auth=user", "--tls=off",
+                  f"--user={host.user_name}",
+                  f"--passwordeval=printf %s '{host.password}'",
+                  "--keep=on", f"--delivery=maildir,{folder}",
+                  f"--uidls-file={folder}/uidls",
+                  env=dict(os.environ, HOME="/nonexistent")):
+            tap.same(len(os.listdir(os.path.join(folder, "new"))), number,
+                     "mpop has every message")
+        if shutil.which("fetchmail"):
+            rc = os.path.join(folder, "rc")
+            with open(rc, "w") as file:
+                file.write(f"poll {host.pop3_host} protocol pop3 port "
+                           f"{host.pop3_port} user \"{host.user_name}\" "
+                           f"password \"{host.password}\" keep fetchall "
+                           f"sslproto '' "
+                           f"mda \"sh -c 'cat >>{folder}/fetched'\"\n")
+            os.chmod(rc, 0o600)
+            run = subprocess.run(["fetchmail", "-f", rc, "--nosyslog",
+                                  "--pidfile", f"{folder}/pid", "-i",
+                                  f"{folder}/ids"], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, timeout=60,
+                                 stderr=subprocess.STDOUT,
+                                 env=dict(os.environ, FETCHMAILHOME=folder))
+            tap.ok(run.returncode == 0, "fetchmail fetches",
+                   run.stdout.decode(errors="replace"))
+            with open(f"{folder}/fetched", "rb") as file:
+                tap.same(file.read().count(b"Delivered-To: "), number,
+                         "fetchmail has every message")
+        else:
+            tap.skip("fetchmail fetches", "fetchmail is not installed")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    pop = host.pop3()
+    unique = pop.uidl()[1]
+    tap.same(len(unique), number, "poplib lists unique-ids")
+    for n in range(1, number + 1):
+        pop.dele(n)
+    pop.quit()
+    tap.same(host.delivered(), [], "poplib deletes everything")
+    pop = poplib.POP3(host.pop3_host, int(host.pop3_port), timeout=30)
+    pop.user(host.user_name)
+    try:
+        pop.pass_(host.password + "x")
+        tap.ok(False, "a wrong password is refused")
+    except poplib.error_proto as error:
+        tap.ok(b"-ERR" in error.args[0], "a wrong password is refused", error)
+    pop.close()
+
+
+with Instance() as host:
+    tap.case(sending, host)
+    tap.case(fetching, host)
+tap.done()

@@ -1,17 +1,26 @@
 # keepmail: one Makefile, read from top to bottom.
 #
-#   make            builds every program into build/
-#   make check      what tools/check runs once its set-up is done: all tests
-#   make install    as root: programs, folders and manuals (see INSTALL)
+#   make                builds every program into build/
+#   make unit           builds and runs the unit tests
+#   make check          sh tools/check: set-up, build, all tests
+#   make demo           sh tools/demo: one message in and out, to look at
+#   make fuzz           each fuzz target for FUZZ_SECONDS
+#   make install        as root: programs, folders and manuals (see INSTALL)
+#   make format         clang-format on every C file; format-check only tells
+#   make clean          removes build/
 #
 # Settings that a packager may change.
 CC = gcc
-PREFIX = /usr
+CLANG = clang
+PREFIX = /usr/local
 LIBEXEC = $(PREFIX)/libexec/keepmail
 HOME_DIR = /var/lib/keepmail
+DESTDIR =
+BUILD = build
 STATIC = 1
 CFLAGS =
 LDFLAGS =
+FUZZ_SECONDS = 60
 
 # Flags that are needed for correctness, and the warnings that we keep clean
 # under gcc and clang.
@@ -31,10 +40,13 @@ else
 HOT = -pie
 endif
 
-SKALIBS = -lskarnet
+# skalibs is linked from its archive everywhere; of the others a program gets
+# what its line below asks for.
+SKALIBS = -l:libskarnet.a
 RESOLV = -lresolv
 CRC = -lz
 CRYPT = -lcrypt
+OWFAT = $(BUILD)/libowfat_safe.a
 
 # What two or more programs share. The archive lets each program take only what
 # it uses; the lists of objects below say what a program is made of.
@@ -45,7 +57,8 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/date.o \
 	lib/records.o lib/reply.o lib/role.o lib/role_filter.o lib/service.o \
 	lib/settings.o
 
-# Each program: its own objects, then those of other departments that it uses.
+# Each program: its own objects, that with main first, then those of other
+# departments that it uses.
 smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_rest.o smtpd/policy.o \
 	smtpd/trace.o queue/submit.o local/resolve_ask.o
@@ -68,6 +81,122 @@ warden = local/warden.o local/deliver.o local/instructions.o local/maildir.o \
 pop3d = pop3d/login.o pop3d/auth_ask.o
 authd = tools/authd.o tools/secrets.o local/warden_ask.o \
 	lib/accounts_system.o
+sendmail = tools/sendmail.o queue/submit.o
+queue-list = tools/queue_list.o queue/layout.o queue/message_file.o
+queue-stat = tools/queue_stat.o queue/layout.o
+maildirmake = tools/maildirmake.o
+user-add = tools/user_add.o tools/secrets.o lib/accounts_system.o
+user-passwd = tools/user_passwd.o tools/secrets.o
 
-NETWORK_PROGRAMS = smtpd pop3d
-SERVICES = queue-inject queue-runner remote local resolve warden authd
+HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local \
+	sendmail queue-list queue-stat maildirmake
+DYNAMIC_PROGRAMS = resolve warden authd user-add user-passwd
+PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
+# Programs that take something from libowfat (and so are under GPL-2 terms).
+OWFAT_PROGRAMS =
+
+# Everything that is not a program's main, for the tests.
+DEPARTMENTS = lib queue smtpd remote local pop3d tools
+MAINS = $(foreach program,$(PROGRAMS),$(firstword $($(program))))
+MODULES = $(filter-out $(MAINS),$(patsubst %.c,%.o,\
+	$(wildcard $(DEPARTMENTS:=/*.c))))
+UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
+	$(wildcard tests/fuzz/fuzz_*.c))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SECONDEXPANSION:
+.PHONY: all unit unit-tests fuzz fuzz-targets check demo install format \
+	format-check clean always
+
+all: $(PROGRAMS:%=$(BUILD)/%)
+
+# Objects are made again when the compiler or its flags change.
+$(BUILD)/flags: always
+	@mkdir -p $(BUILD)
+	@echo '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(HOT))' | \
+		cmp -s - $@ || \
+		echo '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(HOT))' >$@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libkeepmail.a: $(LIB:%=$(BUILD)/obj/%)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OWFAT): tools/make-owfat-archive
+	@mkdir -p $(@D)
+	sh tools/make-owfat-archive $@
+
+# A program is its list of objects; the map beside it says what else came in.
+$(BUILD)/remote: LIBRARIES = $(RESOLV)
+$(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT)
+$(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)
+$(DYNAMIC_PROGRAMS:%=$(BUILD)/%): KIND = -pie
+$(OWFAT_PROGRAMS:%=$(BUILD)/%): $(OWFAT)
+$(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: \
+		$$(addprefix $(BUILD)/obj/,$$($$*)) $(BUILD)/libkeepmail.a
+	$(CC) $(ALL_CFLAGS) $(KIND) $(ALL_LDFLAGS) -Wl,-Map=$@.map -o $@ \
+		$(filter %.o,$^) $(filter %.a,$^) $(SKALIBS) $(CRC) $(LIBRARIES)
+
+# Unit tests: cmocka and all modules; each takes what it needs.
+$(BUILD)/libmodules.a: $(MODULES:%=$(BUILD)/obj/%)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(UNIT_TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libmodules.a $(OWFAT)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -o $@ $^ -lcmocka \
+		$(SKALIBS) $(CRC) $(RESOLV) $(CRYPT)
+
+unit-tests: $(UNIT_TESTS)
+
+unit: unit-tests
+	CMOCKA_MESSAGE_OUTPUT=TAP prove $(UNIT_TESTS)
+
+# Fuzz targets: libFuzzer, with all modules compiled for it.
+FUZZ_CFLAGS = $(STANDARD) $(WARNINGS) -O1 -g -fno-omit-frame-pointer \
+	-fno-sanitize-recover=undefined
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined \
+		-MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/libmodules.a: $(MODULES:%=$(BUILD)/fuzz/obj/%)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(FUZZ_TARGETS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o \
+		$(BUILD)/fuzz/libmodules.a $(OWFAT)
+	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ \
+		$(SKALIBS) $(CRC) $(RESOLV) $(CRYPT)
+
+fuzz-targets: $(FUZZ_TARGETS)
+
+fuzz: fuzz-targets
+	sh tests/fuzz/run -max_total_time=$(FUZZ_SECONDS)
+
+check:
+	sh tools/check
+
+demo:
+	sh tools/demo
+
+install: all
+	BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' \
+		LIBEXEC='$(LIBEXEC)' HOME_DIR='$(HOME_DIR)' sh tools/install
+
+C_FILES = $(wildcard $(DEPARTMENTS:=/*.[ch]) tests/unit/*.[ch] tests/fuzz/*.[ch])
+format:
+	clang-format -i $(C_FILES)
+
+format-check:
+	clang-format --dry-run --Werror $(C_FILES)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -12,16 +12,16 @@
  *   address-literal = "[" IPv4 "]" / "[IPv6:" IPv6 "]"
  *
  * A mailbox has two forms. In struct path the local part is unquoted and the
- * domain canonical, for comparing and deciding. As text, "local@domain" without
- * brackets, the local part quoted only where it must be, it travels in
+ * domain canonical, for comparing and deciding. As text, "local@domain"
+ * without brackets, the local part quoted only where it must be, it travels in
  * envelopes; "" is the null path. For every path p that a scan gave,
  * scan(write(p)) gives p again.
  *
- * Refused everywhere: control characters, NUL, CR, LF, DEL, and octets from 0x80
- * on unless ADDRESS_UTF8 is given. "%" and "!" are plain letters of a local
- * part. A general tagged literal ("[tag:...]") is refused, as is a domain with
- * an empty label, a trailing dot, or a label that begins or ends in "-"; an
- * underscore is tolerated because names in use have it.
+ * Refused everywhere: control characters, NUL, CR, LF, DEL, and octets from
+ * 0x80 on unless ADDRESS_UTF8 is given. "%" and "!" are plain letters of a
+ * local part. A general tagged literal ("[tag:...]") is refused, as is a
+ * domain with an empty label, a trailing dot, or a label that begins or ends
+ * in "-"; an underscore is tolerated because names in use have it.
  *
  * Lengths: RFC 5321 section 4.5.3.1 demands at least 64 octets of local part,
  * 255 of domain and 256 of path, and asks for no limit beyond where possible.
@@ -82,10 +82,10 @@ int address_mailbox_scan(
 	const char *text, size_t len, unsigned flags, struct path *path);
 
 /*
- * Writes the text form of the path with a NUL after it, if size is greater than
- * its length; otherwise writes nothing. Returns the length without the NUL, at
- * most ADDRESS_TEXT_MAX, so that a buffer of ADDRESS_TEXT_MAX + 1 is always
- * enough. A path without a domain gives the local part alone.
+ * Writes the text form of the path with a NUL after it, if size is greater
+ * than its length; otherwise writes nothing. Returns the length without the
+ * NUL, at most ADDRESS_TEXT_MAX, so that a buffer of ADDRESS_TEXT_MAX + 1 is
+ * always enough. A path without a domain gives the local part alone.
  */
 size_t address_write(char *buffer, size_t size, const struct path *path);
 

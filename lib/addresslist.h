@@ -2,12 +2,12 @@
 #define LIB_ADDRESSLIST_H
 
 /*
- * Reads the list of addresses in the body of a header field (To, Cc, Bcc, From;
- * RFC 5322 section 3.4): mailboxes with display names, angle brackets with an
- * obsolete route (dropped), groups, nested comments, quoted strings, literals,
- * white space and folds wherever they may stand. Empty elements are passed over.
- * Display names may hold anything, dots and 8-bit octets too. One pass, no
- * recursion, nothing allocated.
+ * Reads the list of addresses in the body of a header field (To, Cc, Bcc,
+ * From; RFC 5322 section 3.4): mailboxes with display names, angle brackets
+ * with an obsolete route (dropped), groups, nested comments, quoted strings,
+ * literals, white space and folds wherever they may stand. Empty elements are
+ * passed over. Display names may hold anything, dots and 8-bit octets too. One
+ * pass, no recursion, nothing allocated.
  */
 
 #include <stddef.h>
@@ -22,8 +22,8 @@ enum addresslist_result {
 /*
  * Calls each(context, path) for every address of text[0..len) in order. flags
  * are those of lib/address.h (ADDRESS_NO_DOMAIN for "To: root"). *path lives
- * until each returns. On ADDRESSLIST_BAD *bad_at (if not NULL) is the offset at
- * which reading stopped; addresses before it have been given already.
+ * until each returns. On ADDRESSLIST_BAD *bad_at (if not NULL) is the offset
+ * at which reading stopped; addresses before it have been given already.
  */
 enum addresslist_result addresslist_read(const char *text, size_t len,
 	unsigned flags, int (*each)(void *context, const struct path *path),

@@ -13,9 +13,9 @@
 #define DATE_OCTETS 31
 
 /*
- * Writes the date-time of time_s seconds since the epoch (no leap seconds) with
- * a NUL after it. Any int64_t will do: a time outside the years 1900 to 9999,
- * which RFC 5322 cannot write, gives the nearest one inside.
+ * Writes the date-time of time_s seconds since the epoch (no leap seconds)
+ * with a NUL after it. Any int64_t will do: a time outside the years 1900 to
+ * 9999, which RFC 5322 cannot write, gives the nearest one inside.
  */
 void date_write(char buffer[DATE_OCTETS + 1], int64_t time_s);
 

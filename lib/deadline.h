@@ -16,8 +16,8 @@
 int64_t deadline_now_ms(void);
 
 /*
- * The deadline that lies wait_ms milliseconds ahead of now. A negative wait is a
- * deadline of now; one that would overflow is DEADLINE_NEVER.
+ * The deadline that lies wait_ms milliseconds ahead of now. A negative wait is
+ * a deadline of now; one that would overflow is DEADLINE_NEVER.
  */
 int64_t deadline_after_ms(int64_t wait_ms);
 

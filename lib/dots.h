@@ -2,10 +2,10 @@
 #define LIB_DOTS_H
 
 /*
- * Transparency (RFC 5321 section 4.5.2, RFC 1939 section 3) and the law of line
- * ends, both ways. Stored content has LF at the end of a line; on the wire it is
- * CRLF and nothing else. Whoever moves mail between the two goes through here:
- * that is what keeps one message one message.
+ * Transparency (RFC 5321 section 4.5.2, RFC 1939 section 3) and the law of
+ * line ends, both ways. Stored content has LF at the end of a line; on the
+ * wire it is CRLF and nothing else. Whoever moves mail between the two goes
+ * through here: that is what keeps one message one message.
  *
  * All of it works on blocks and may be cut at any octet. Nothing allocates or
  * sets errno.
@@ -17,8 +17,8 @@
  *   a CR that no LF follows is bare, so is an LF that no CR precedes; neither
  *   begins a line: "." after it is an ordinary dot.
  *
- * The start is a line start, because the CRLF of the DATA command counts. A dot
- * at a line start that does not end the message is removed.
+ * The start is a line start, because the CRLF of the DATA command counts. A
+ * dot at a line start that does not end the message is removed.
  */
 
 #include <stddef.h>
@@ -53,13 +53,13 @@ enum dots_result {
 void dots_decode_start(struct dots_decoder *decoder, enum dots_mode mode);
 
 /*
- * Decodes wire octets from in[0..len) into content in out[0..size). *consumed is
- * how many were taken (less than len at the end, or if size is short), *produced
- * how many were written. Never writes more than one octet more than it takes, so
- * size len + 1 is always enough; size must be at least 2. Buffers must not
- * overlap. Bare CR, bare LF and NUL are noted in decoder->seen and passed on as
- * they are, and decoding goes on to the real end. After DOTS_END consumes
- * nothing.
+ * Decodes wire octets from in[0..len) into content in out[0..size). *consumed
+ * is how many were taken (less than len at the end, or if size is short),
+ * *produced how many were written. Never writes more than one octet more than
+ * it takes, so size len + 1 is always enough; size must be at least 2. Buffers
+ * must not overlap. Bare CR, bare LF and NUL are noted in decoder->seen and
+ * passed on as they are, and decoding goes on to the real end. After DOTS_END
+ * consumes nothing.
  */
 enum dots_result dots_decode(struct dots_decoder *decoder, const char *in,
 	size_t len, size_t *consumed, char *out, size_t size, size_t *produced);
@@ -88,8 +88,9 @@ void dots_encode_start(struct dots_encoder *encoder, enum dots_policy policy);
  * Encodes content from in[0..len) into wire octets in out[0..size): LF becomes
  * CRLF, CRLF stays one CRLF, and a dot that begins a line, the first of the
  * message included, is doubled. Stops when the input is used up or there is no
- * more room; *consumed and *produced tell how far it came. size must be at least
- * 2, and then a call with len > 0 makes progress. Buffers must not overlap.
+ * more room; *consumed and *produced tell how far it came. size must be at
+ * least 2, and then a call with len > 0 makes progress. Buffers must not
+ * overlap.
  */
 void dots_encode(struct dots_encoder *encoder, const char *in, size_t len,
 	size_t *consumed, char *out, size_t size, size_t *produced);
@@ -98,8 +99,8 @@ void dots_encode(struct dots_encoder *encoder, const char *in, size_t len,
 #define DOTS_FINISH_MAX 6
 
 /*
- * Ends the message: a CRLF if the last line lacks it, then ".CRLF". Returns the
- * octets written into out.
+ * Ends the message: a CRLF if the last line lacks it, then ".CRLF". Returns
+ * the octets written into out.
  */
 size_t
 dots_encode_finish(struct dots_encoder *encoder, char out[DOTS_FINISH_MAX]);

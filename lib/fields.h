@@ -3,18 +3,19 @@
 
 /*
  * Goes through the header fields of a message (RFC 5322 section 2.2) in stored
- * form (LF line ends). The one decision in the suite about where a header ends:
- * at an empty line, or without one at the first line that can be no part of it.
+ * form (LF line ends). The one decision in the suite about where a header
+ * ends: at an empty line, or without one at the first line that can be no part
+ * of it.
  *
  *   field        = name *WSP ":" body LF *( WSP more LF )
  *   name         = 1*(33..126 except ":")
  *
  * A first line that begins with "From " or ">From " (an mbox separator) is
  * passed over. A line that begins with white space before any field is no part
- * of a header. A CR before an LF belongs to the line end. The block need not be
- * the whole message: the caller bounds it (FIELDS_BLOCK_MAX is what our programs
- * look at), and a field that the bound cuts is given as far as it goes.
- * Linear in the block; nothing allocates.
+ * of a header. A CR before an LF belongs to the line end. The block need not
+ * be the whole message: the caller bounds it (FIELDS_BLOCK_MAX is what our
+ * programs look at), and a field that the bound cuts is given as far as it
+ * goes. Linear in the block; nothing allocates.
  */
 
 #include <stddef.h>

@@ -16,7 +16,8 @@
 /* Of a line that is too long, at most so many octets are read and dropped. */
 #define LINE_DRAIN_MAX (2 * 1024 * 1024)
 /* Limits for line_read, CRLF included: SMTP commands with their extensions
- * (RFC 5321 section 4.5.3.1.4 and the additions of each extension) and lines of
+ * (RFC 5321 section 4.5.3.1.4 and the additions of each extension) and lines
+ * of
  * an AUTH exchange (RFC 4954 section 4). */
 #define LINE_COMMAND_MAX 4096
 #define LINE_AUTH_MAX 12288
@@ -42,9 +43,10 @@ void line_start(struct line_reader *reader, int fd);
 /*
  * Reads the next line, of at most max octets with its line end (max is at most
  * LINE_BUFFER_OCTETS). On LINE_OK and LINE_BARE *text and *len are the line
- * without its CRLF or LF, NUL octets and all, in the reader's buffer, valid until
- * the next call that takes the reader. Otherwise both are left as they were.
- * After LINE_TIMEOUT, LINE_EOF and LINE_ERROR the connection is of no more use.
+ * without its CRLF or LF, NUL octets and all, in the reader's buffer, valid
+ * until the next call that takes the reader. Otherwise both are left as they
+ * were. After LINE_TIMEOUT, LINE_EOF and LINE_ERROR the connection is of no
+ * more use.
  */
 enum line_result line_read(struct line_reader *reader, size_t max,
 	int64_t deadline_ms, const char **text, size_t *len);
@@ -67,8 +69,8 @@ void line_discard(struct line_reader *reader);
 
 /*
  * Waits for input and adds at least one octet to the buffer. LINE_OK,
- * LINE_TOO_LONG if the buffer is full (nothing read), LINE_EOF, LINE_TIMEOUT or
- * LINE_ERROR. May move the unread octets: earlier pointers end here.
+ * LINE_TOO_LONG if the buffer is full (nothing read), LINE_EOF, LINE_TIMEOUT
+ * or LINE_ERROR. May move the unread octets: earlier pointers end here.
  */
 enum line_result line_fill(struct line_reader *reader, int64_t deadline_ms);
 

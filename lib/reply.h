@@ -36,8 +36,8 @@ struct reply {
 
 /*
  * A reply of one line. enhanced is "" or NULL for none. The text is made in
- * printf's manner; control characters in the result (line ends too) become "?",
- * so what a stranger sent can be an argument. Over-long text is cut.
+ * printf's manner; control characters in the result (line ends too) become
+ * "?", so what a stranger sent can be an argument. Over-long text is cut.
  */
 struct reply reply_make(int code, const char *enhanced, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -64,21 +64,22 @@ enum reply_result {
 void reply_begin(struct reply *reply);
 
 /*
- * Takes the next line of a server's reply, without its line end. A code is three
- * digits, the first 2 to 5 (1 is never sent in SMTP), then "-", " " or nothing;
- * the same on each line. REPLY_BAD for anything else, a line after the last, or
- * more than REPLY_OCTETS_MAX octets. Text beyond the bounds is dropped. The
- * enhanced code is taken only if its class is that of the code; on further lines
- * it is removed where it is the same. Octets of the text are kept as they came,
- * NUL and '\n' as "?": escape before showing.
+ * Takes the next line of a server's reply, without its line end. A code is
+ * three digits, the first 2 to 5 (1 is never sent in SMTP), then "-", " " or
+ * nothing; the same on each line. REPLY_BAD for anything else, a line after
+ * the last, or more than REPLY_OCTETS_MAX octets. Text beyond the bounds is
+ * dropped. The enhanced code is taken only if its class is that of the code;
+ * on further lines it is removed where it is the same. Octets of the text are
+ * kept as they came, NUL and '\n' as "?": escape before showing.
  */
 enum reply_result
 reply_take_line(struct reply *reply, const char *line, size_t len);
 
 /*
  * Writes the reply as one line for a log, a bounce or a queue file: code,
- * enhanced code, lines joined by a space, all printable ASCII, NUL after it. Cuts
- * what does not fit (size must not be 0). Returns the length without the NUL.
+ * enhanced code, lines joined by a space, all printable ASCII, NUL after it.
+ * Cuts what does not fit (size must not be 0). Returns the length without the
+ * NUL.
  */
 size_t reply_summary(const struct reply *reply, char *buffer, size_t size);
 

@@ -27,9 +27,9 @@
 enum dots_mode {
 	DOTS_DATA,  /* after DATA: dots count, the end is CRLF.CRLF */
 	DOTS_CHUNK, /* BDAT: line ends alone; the caller knows the end */
-	DOTS_LOCAL, /* from a local program: CRLF, LF and CR each end a line and
-		       none is noted; dots do not count, the caller knows the
-		       end */
+	DOTS_LOCAL, /* from a local program: CRLF, LF and CR each end a line,
+		       none is noted (NUL is); dots do not count, the caller
+		       knows the end */
 };
 
 /* What was seen in the content and must be answered after the end. */

@@ -177,7 +177,7 @@ $(FUZZ_TARGETS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o \
 fuzz-targets: $(FUZZ_TARGETS)
 
 fuzz: fuzz-targets
-	sh tests/fuzz/run -max_total_time=$(FUZZ_SECONDS)
+	sh tests/fuzz/fuzz.t -max_total_time=$(FUZZ_SECONDS)
 
 check:
 	sh tools/check

@@ -30,6 +30,7 @@ struct reply {
 	char enhanced[12]; /* "5.1.1", or "" for none */
 	unsigned lines;	   /* lines in the text, or seen so far by a client */
 	size_t octets;	   /* octets seen so far by a client */
+	int complete;	   /* a client has seen the last line */
 	size_t text_len;
 	char text[REPLY_TEXT_MAX + 1]; /* NUL after text_len octets */
 };
@@ -82,6 +83,14 @@ reply_take_line(struct reply *reply, const char *line, size_t len);
  * NUL.
  */
 size_t reply_summary(const struct reply *reply, char *buffer, size_t size);
+
+/*
+ * Goes through the lines of the text (EHLO's keywords). *at is 0 before the
+ * first. Returns 1 with the next line, which lives in the reply, or 0 when there
+ * is none.
+ */
+int reply_next_line(
+	const struct reply *reply, size_t *at, const char **line, size_t *len);
 
 /* The first digit: 2 done, 3 go on, 4 deferral, 5 failure; 0 for none. */
 static inline int

@@ -217,10 +217,10 @@ scan_domain(const char *text, size_t len, unsigned flags, struct path *path)
 
 /* Whether the local part alone is a path, and of which kind. */
 static int
-accept_without_domain(const char *text, unsigned flags, struct path *path)
+accept_without_domain(unsigned flags, struct path *path)
 {
 	int is_postmaster =
-		text[0] != '"' && path->local_len == sizeof POSTMASTER - 1 &&
+		path->local_len == sizeof POSTMASTER - 1 &&
 		strncasecmp(path->local, POSTMASTER, path->local_len) == 0;
 
 	if (is_postmaster && (flags & ADDRESS_POSTMASTER)) {
@@ -246,7 +246,7 @@ scan_mailbox(const char *text, size_t len, unsigned flags, struct path *path)
 	if (at == len || text[at] != '@') {
 		path->domain_len = 0;
 		path->domain[0] = '\0';
-		return accept_without_domain(text, flags, path) ? at : 0;
+		return accept_without_domain(flags, path) ? at : 0;
 	}
 	at++;
 	octets = scan_domain(text + at, len - at, flags, path);

@@ -55,14 +55,14 @@ enum path_kind {
 	PATH_LOCAL,	 /* a local part that came without a domain */
 };
 
+/* Both texts have a NUL after them. */
 struct path {
 	enum path_kind kind;
 	size_t local_len;		   /* octets */
 	size_t domain_len;		   /* octets; 0 without a domain */
-	char local[ADDRESS_LOCAL_MAX + 1]; /* unquoted, case kept, NUL after */
-	char domain[ADDRESS_DOMAIN_MAX + 1]; /* ASCII in lower case, or
-						"[1.2.3.4]", "[IPv6:...]" with
-						the shortest writing; NUL after */
+	char local[ADDRESS_LOCAL_MAX + 1]; /* unquoted, case kept */
+	/* ASCII in lower case; "[1.2.3.4]"; "[IPv6:...]" written shortest. */
+	char domain[ADDRESS_DOMAIN_MAX + 1];
 };
 
 /*

@@ -180,9 +180,6 @@ domains_find(const struct domains *domains, const char *domain, size_t len)
 
 		if (at > 0 && at < len && lower[at] != '.')
 			continue;
-		/* A literal has no suffixes, and its dots are no labels. */
-		if (at > 0 && at < len && lower[0] == '[')
-			continue;
 		slot = *find_slot(domains, lower + at, len - at);
 		if (slot != 0) {
 			const char *entry = domains->text + slot - 1;

@@ -37,7 +37,7 @@ dots_decode_start(struct dots_decoder *decoder, enum dots_mode mode)
 	decoder->state = mode == DOTS_DATA ? AT_LINE_START : IN_MIDDLE;
 }
 
-/* Copies the ordinary octets before the next CR, as many as there is room for. */
+/* Copies the ordinary octets before the next CR, as far as there is room. */
 static void
 decode_middle(struct dots_decoder *decoder, struct cursor *cursor)
 {

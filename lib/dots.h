@@ -74,7 +74,7 @@ size_t dots_decode_finish(struct dots_decoder *decoder, char out[1]);
 
 enum dots_policy {
 	DOTS_SMTP, /* a CR that no LF follows never leaves: it becomes CRLF */
-	DOTS_POP3, /* a CR that no LF follows is kept: content as it is stored */
+	DOTS_POP3, /* a CR that no LF follows is kept, as it is stored */
 };
 
 struct dots_encoder {

@@ -52,8 +52,8 @@ end_header(struct fields *fields, size_t body_at, int blank)
 }
 
 /*
- * The colon of the field name that begins text[0..len), or NULL if no name does;
- * *name_len is the name without white space.
+ * The colon of the field name that begins text[0..len), or NULL if no name
+ * does; *name_len is the name without white space.
  */
 static const char *
 scan_name(const char *text, size_t len, size_t *name_len)

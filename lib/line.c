@@ -124,7 +124,7 @@ take_line(struct line_reader *reader, const char *line, size_t with_end,
 	int crlf = without > 0 && line[without - 1] == '\r';
 
 	without -= (size_t)crlf;
-	/* Not line_consume: the octets stay where they are until the next call. */
+	/* Not line_consume: the octets stay in place until the next call. */
 	reader->start += with_end;
 	*text = line;
 	*len = without;

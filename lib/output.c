@@ -16,7 +16,7 @@ output_start(struct output *output, int fd)
 	output->written = 0;
 }
 
-/* Waits until something can be written without blocking. 0, or -1 with errno. */
+/* Waits until a write does not block. Returns 0, or -1 with errno. */
 static int
 wait_for_room(int fd, int64_t deadline_ms)
 {

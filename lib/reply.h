@@ -86,8 +86,8 @@ size_t reply_summary(const struct reply *reply, char *buffer, size_t size);
 
 /*
  * Goes through the lines of the text (EHLO's keywords). *at is 0 before the
- * first. Returns 1 with the next line, which lives in the reply, or 0 when there
- * is none.
+ * first. Returns 1 with the next line, which lives in the reply, or 0 when
+ * there is none.
  */
 int reply_next_line(
 	const struct reply *reply, size_t *at, const char **line, size_t *len);

@@ -70,6 +70,7 @@ static const struct row {
 	{"semicolon in angle", "x: <a@b;>", "", 1},
 	{"comma in angle", "<a@b,c@d>", "", 1},
 	{"colon after angle", "<a@b>: c@d;", "a@b|", 1},
+	{"colon after angle, empty", "<a@b>:;", "a@b|", 1},
 	{"colon in angle", "<a:b@c>", "", 1},
 	{"no domain", "a@", "", 1},
 	{"no local", "@b", "", 1},

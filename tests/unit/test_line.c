@@ -158,6 +158,33 @@ test_buffer_end(void **state)
 	free(reader);
 }
 
+/* The limit is the whole buffer, and the line is longer. */
+static void
+test_longer_than_buffer(void **state)
+{
+	struct line_reader *reader = malloc(sizeof *reader);
+	static char input[2 * LINE_BUFFER_OCTETS];
+	int fd[2];
+	size_t len;
+	const char *text;
+
+	(void)state;
+	memset(input, 'x', sizeof input);
+	memcpy(input + sizeof input - 8, "\r\nNOOP\r\n", 8);
+	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
+	write_whole(fd[1], input, sizeof input);
+	line_start(reader, fd[0]);
+	assert_int_equal(LINE_TOO_LONG,
+		line_read(reader, LINE_BUFFER_OCTETS, PATIENCE, &text, &len));
+	assert_int_equal(LINE_OK,
+		line_read(reader, LINE_BUFFER_OCTETS, PATIENCE, &text, &len));
+	assert_int_equal(4, len);
+	assert_memory_equal("NOOP", text, 4);
+	close(fd[0]);
+	close(fd[1]);
+	free(reader);
+}
+
 static void
 test_timeout_keeps_input(void **state)
 {
@@ -356,6 +383,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_buffer_end),
+		cmocka_unit_test(test_longer_than_buffer),
 		cmocka_unit_test(test_timeout_keeps_input),
 		cmocka_unit_test(test_drain_is_bounded),
 		cmocka_unit_test(test_deadline),

@@ -9,7 +9,7 @@
 #include "lib/envelope.h"
 #include "tools/sendmail_options.h"
 
-#define ARGUMENTS_MAX 12
+#define ARGUMENTS_MAX 20
 
 /* Reads a command line whose words are parted by blanks; "_" is an empty one. */
 static int

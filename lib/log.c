@@ -1,0 +1,55 @@
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "lib/log.h"
+
+static const char *log_program = "keepmail";
+
+void
+log_start(const char *program)
+{
+	log_program = program;
+}
+
+void
+log_line(const char *format, ...)
+{
+	static const char hex[] = "0123456789abcdef";
+	int saved = errno;
+	char text[LOG_LINE_MAX + 1];
+	char line[LOG_LINE_MAX + 64];
+	size_t at;
+	va_list arguments;
+
+	va_start(arguments, format);
+	int length = vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		length = 0;
+	if ((size_t)length >= sizeof text)
+		length = sizeof text - 1;
+	at = (size_t)snprintf(line, 50, "%.40s: ", log_program);
+	for (int i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (at + 9 > LOG_LINE_MAX) {
+			line[at++] = '.';
+			line[at++] = '.';
+			line[at++] = '.';
+			break;
+		}
+		if (c >= 32 && c < 127) {
+			line[at++] = (char)c;
+			continue;
+		}
+		line[at++] = '\\';
+		line[at++] = 'x';
+		line[at++] = hex[c >> 4];
+		line[at++] = hex[c & 15];
+	}
+	line[at++] = '\n';
+	if (write(2, line, at) < 0)
+		errno = saved;
+	errno = saved;
+}

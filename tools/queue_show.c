@@ -1,0 +1,156 @@
+#include "tools/queue_show.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "lib/date.h"
+#include "lib/escape.h"
+#include "lib/outcome.h"
+#include "queue/message_file.h"
+#include "tools/queue_walk.h"
+
+struct show {
+	int queue_folder;
+	unsigned long messages, recipients;
+};
+
+static const char *
+outcome_word(enum outcome outcome)
+{
+	if ((int)outcome == 0)
+		return "waiting";
+	switch (outcome) {
+	case OUTCOME_DEFERRED:
+		return "deferred";
+	case OUTCOME_DELIVERED:
+		return "delivered";
+	case OUTCOME_RELAYED:
+		return "relayed";
+	case OUTCOME_FAILED:
+		return "failed";
+	case OUTCOME_EXPANDED:
+		return "expanded";
+	case OUTCOME_DISCARDED:
+		return "discarded";
+	}
+	return "?";
+}
+
+static void
+print_escaped(const char *text)
+{
+	char line[OUTCOME_TEXT_MAX * 4 + 1];
+
+	escape_line(line, sizeof(line), text, strlen(text), ESCAPE_HEX);
+	fputs(line, stdout);
+}
+
+static void
+print_recipient(const struct recipient *recipient,
+	const struct message_recipient_state *state)
+{
+	printf("    %-9s  ", outcome_word(state->outcome));
+	print_escaped(recipient->address);
+	if (state->attempts > 0)
+		printf(", %" PRIu32 " attempt%s", state->attempts,
+			state->attempts == 1 ? "" : "s");
+	if (state->outcome == OUTCOME_DEFERRED && state->next_due_ms > 0) {
+		char date[DATE_OCTETS + 1];
+
+		date_write(date, (int64_t)(state->next_due_ms / 1000));
+		printf(", next %s", date);
+	}
+	if (state->text != NULL && state->text[0] != '\0') {
+		fputs("\n        ", stdout);
+		print_escaped(state->text);
+	}
+	putchar('\n');
+}
+
+static void
+print_message(const struct queue_entry *entry,
+	const struct message_file *message, struct show *show)
+{
+	char date[DATE_OCTETS + 1];
+
+	date_write(date, (int64_t)(message->header.arrival_us / 1000000));
+	printf("%s  %" PRIu64 " octets  %s  %s  <", entry->id,
+		message->header.content_octets, date, entry->folder);
+	print_escaped(message->envelope.reverse_path);
+	puts(">");
+	for (uint32_t i = 0; i < message->envelope.recipients; i++)
+		print_recipient(
+			&message->envelope.recipient[i], &message->state[i]);
+	show->recipients += message->envelope.recipients;
+}
+
+static void
+show_entry(void *context, const struct queue_entry *entry)
+{
+	struct show *show = context;
+	struct message_header header;
+	struct message_file message;
+	int fd = openat(show->queue_folder, entry->path,
+		O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0) {
+		/* It has moved on since the folder was read. */
+		if (errno != ENOENT)
+			printf("%s  in %s cannot be read: %s\n", entry->id,
+				entry->folder, strerror(errno));
+		return;
+	}
+	show->messages++;
+	if (strcmp(entry->folder, QUEUE_INCOMING) == 0 &&
+		(message_read_header(fd, &header) != MESSAGE_OK ||
+			!header.marked)) {
+		printf("%s  is being written\n", entry->id);
+		close(fd);
+		return;
+	}
+	switch (message_read(fd, 0, &message)) {
+	case MESSAGE_OK:
+		print_message(entry, &message, show);
+		message_free(&message);
+		break;
+	case MESSAGE_BAD:
+		printf("%s  in %s is not a sound message file\n", entry->id,
+			entry->folder);
+		break;
+	case MESSAGE_ERROR:
+		printf("%s  in %s cannot be read: %s\n", entry->id,
+			entry->folder, strerror(errno));
+		break;
+	}
+	close(fd);
+}
+
+int
+queue_show(const char *program)
+{
+	struct show show = {.queue_folder = queue_walk_open(program)};
+	char bad[LAYOUT_PATH_MAX];
+	int status = STATUS_DONE;
+
+	if (show.queue_folder < 0)
+		return STATUS_TEMPORARY;
+	if (queue_walk(show.queue_folder, show_entry, &show, bad) < 0) {
+		fprintf(stderr, "%s: queue/%s: %s\n", program, bad,
+			strerror(errno));
+		status = STATUS_TEMPORARY;
+	} else if (show.messages == 0) {
+		puts("The queue is empty.");
+	} else {
+		printf("%lu message%s, %lu recipient%s.\n", show.messages,
+			show.messages == 1 ? "" : "s", show.recipients,
+			show.recipients == 1 ? "" : "s");
+	}
+	close(show.queue_folder);
+	if (fflush(stdout) != 0)
+		status = STATUS_TEMPORARY;
+	return status;
+}

@@ -1,0 +1,118 @@
+#include "tools/queue_walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "lib/home.h"
+#include "lib/ident.h"
+
+const char *const queue_walk_folder[] = {QUEUE_INCOMING, QUEUE_ACTIVE,
+	QUEUE_DEFERRED, QUEUE_WAITING, QUEUE_HELD, QUEUE_DOUBTFUL, NULL};
+
+struct walk {
+	int queue_folder;
+	void (*each)(void *context, const struct queue_entry *entry);
+	void *context;
+	const char *folder;
+	char *bad;
+};
+
+static int
+is_message(const struct dirent *entry)
+{
+	return ident_is_valid(entry->d_name);
+}
+
+static int
+is_bucket(const struct dirent *entry)
+{
+	uint64_t minute;
+
+	return layout_minute_scan(entry->d_name, &minute) == 0;
+}
+
+static int
+is_destination(const struct dirent *entry)
+{
+	return layout_dest_is_valid(entry->d_name, strlen(entry->d_name));
+}
+
+/* The message files of one folder. One that is gone meanwhile is no error. */
+static int
+walk_flat(const struct walk *walk, const char *folder)
+{
+	struct dirent **name;
+	int names = scandirat(
+		walk->queue_folder, folder, &name, is_message, alphasort);
+
+	if (names < 0) {
+		if (errno == ENOENT && strcmp(folder, walk->folder) != 0)
+			return 0;
+		snprintf(walk->bad, LAYOUT_PATH_MAX, "%s", folder);
+		return -1;
+	}
+	for (int i = 0; i < names; i++) {
+		char path[LAYOUT_PATH_MAX];
+		struct queue_entry entry = {walk->folder, path, NULL};
+
+		snprintf(path, sizeof(path), "%s/%s", folder, name[i]->d_name);
+		entry.id = name[i]->d_name;
+		walk->each(walk->context, &entry);
+		free(name[i]);
+	}
+	free(name);
+	return 0;
+}
+
+/* The folders in a folder, of the names that `wanted` knows. */
+static int
+walk_deep(const struct walk *walk, int (*wanted)(const struct dirent *))
+{
+	struct dirent **name;
+	int names = scandirat(
+		walk->queue_folder, walk->folder, &name, wanted, alphasort);
+	int result = 0;
+
+	if (names < 0) {
+		snprintf(walk->bad, LAYOUT_PATH_MAX, "%s", walk->folder);
+		return -1;
+	}
+	for (int i = 0; i < names; i++) {
+		char path[LAYOUT_PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/%s", walk->folder,
+			name[i]->d_name);
+		if (result == 0)
+			result = walk_flat(walk, path);
+		free(name[i]);
+	}
+	free(name);
+	return result;
+}
+
+int
+queue_walk(int queue_folder,
+	void (*each)(void *context, const struct queue_entry *entry),
+	void *context, char bad[LAYOUT_PATH_MAX])
+{
+	struct walk walk = {queue_folder, each, context, NULL, bad};
+
+	for (const char *const *folder = queue_walk_folder; *folder; folder++) {
+		int result;
+
+		walk.folder = *folder;
+		if (strcmp(*folder, QUEUE_DEFERRED) == 0)
+			result = walk_deep(&walk, is_bucket);
+		else if (strcmp(*folder, QUEUE_WAITING) == 0)
+			result = walk_deep(&walk, is_destination);
+		else
+			result = walk_flat(&walk, *folder);
+		if (result < 0)
+			return -1;
+	}
+	return 0;
+}

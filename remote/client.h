@@ -1,0 +1,155 @@
+#ifndef REMOTE_CLIENT_H
+#define REMOTE_CLIENT_H
+
+/*
+ * The client's side of SMTP: RFC 5321, with PIPELINING (RFC 2920), SIZE (RFC
+ * 1870), 8BITMIME (RFC 6152), DSN (RFC 3461) and SMTPUTF8 (RFC 6531) as far as
+ * the server offers them. One connection, any number of messages one after the
+ * other. Every wait has a deadline.
+ *
+ * A message with octets from 0x80 on goes to a server without 8BITMIME as it is:
+ * recoding would break signatures, refusing would break mail that arrives today.
+ *
+ * The order of calls: client_connect, client_start, client_greet; then
+ * client_send_message as often as its result is CLIENT_OK; client_quit. The
+ * descriptor stays the caller's to close.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include "lib/line.h"
+#include "lib/outcome.h"
+#include "lib/output.h"
+#include "lib/reply.h"
+
+/* RCPT commands that are sent before their replies are read. */
+#define CLIENT_BATCH 50
+
+enum client_capability {
+	CLIENT_ESMTP = 1, /* EHLO was taken */
+	CLIENT_PIPELINING = 2,
+	CLIENT_SIZE = 4,
+	CLIENT_8BITMIME = 8,
+	CLIENT_ENHANCED = 16,
+	CLIENT_DSN = 32,
+	CLIENT_SMTPUTF8 = 64,
+};
+
+/* How long each phase may wait, in milliseconds (RFC 5321 section 4.5.3.2). A
+ * deadline covers one reply, or one block of content. */
+struct client_timeouts {
+	int64_t connect_ms, greeting_ms, mail_ms, rcpt_ms, data_ms, block_ms,
+		final_ms;
+};
+
+#define CLIENT_TIMEOUTS            \
+	((struct client_timeouts){ \
+		60000, 300000, 300000, 300000, 120000, 180000, 600000})
+
+enum client_result {
+	CLIENT_OK = 1,	  /* go on with this connection */
+	CLIENT_NEXT_HOST, /* nothing was decided and no result told: close, and
+			     try another address or connection; text and outcome
+			     tell what to say if there is none */
+	CLIENT_CLOSE, /* all results were told, but this connection is at its
+			 end: close it, after client_quit if you like */
+};
+
+struct client {
+	int fd;
+	struct client_timeouts timeouts;
+	unsigned capabilities; /* enum client_capability, ored */
+	uint64_t size_limit;   /* the server's, 0 for none */
+	int broken;	       /* the connection is out of step or lost */
+	int transaction;       /* MAIL was sent, and no end has come */
+	enum outcome outcome;  /* after CLIENT_NEXT_HOST: deferred or failed */
+	char text[OUTCOME_TEXT_MAX + 1]; /* after CLIENT_NEXT_HOST */
+	char where[340];		 /* " (host NAME [ADDRESS])" */
+	struct reply reply;		 /* the latest */
+	struct line_reader in;
+	struct output out;
+};
+
+enum client_state {
+	CLIENT_TODO,	 /* to be sent: what the caller sets */
+	CLIENT_AGAIN,	 /* the server wants no more recipients in one
+			    transaction: call client_send_message once more */
+	CLIENT_DECIDED,	 /* its result was told */
+	CLIENT_ACCEPTED, /* only within client_send_message */
+	CLIENT_SENT,	 /* only within client_send_message */
+};
+
+struct client_recipient {
+	const char *address; /* forward-path as text */
+	uint8_t notify;	     /* as in doc/queue.md; sent if DSN is offered */
+	const char *orcpt;   /* as it came in; NULL or "" for none */
+	enum client_state state;
+};
+
+struct client_message {
+	const char *reverse_path; /* as text, "" for the null path */
+	struct client_recipient *recipient;
+	size_t recipients;
+	int content_fd;	 /* read with pread: the position does not move */
+	off_t offset;	 /* of the content, which has LF line ends */
+	uint64_t octets; /* of the content */
+	int body_8bit;	 /* declared so; the content is looked at, too */
+	int smtputf8;
+	int requiretls;	   /* no TLS here: all recipients fail, 5.7.30 */
+	uint8_t ret;	   /* 0 none, 1 full, 2 hdrs */
+	const char *envid; /* NULL or "" for none */
+	/*
+	 * Told once for each recipient: its index, what became of it (relayed,
+	 * deferred, failed), and a text, printable and at most OUTCOME_TEXT_MAX
+	 * octets, that lives until the return.
+	 */
+	void (*result)(void *context, size_t index, enum outcome outcome,
+		const char *text);
+	void *context;
+	/* Set by client_send_message. */
+	int possible_duplicate; /* the connection was lost after all was sent:
+				   the server may have it */
+	size_t again;		/* recipients in state CLIENT_AGAIN */
+};
+
+/*
+ * Connects to the address (with its port). Returns a non-blocking,
+ * close-on-exec descriptor, the caller's; or -1 with errno (ETIMEDOUT after
+ * timeout_ms).
+ */
+int client_connect(const struct sockaddr_storage *address, int64_t timeout_ms);
+
+/* Prepares a client for a connected stream socket. host and address are the
+ * names for texts; timeouts NULL means CLIENT_TIMEOUTS. */
+void client_start(struct client *client, int fd, const char *host,
+	const char *address, const struct client_timeouts *timeouts);
+
+/*
+ * Waits for the greeting and says EHLO with our name, HELO if that is refused.
+ * Returns CLIENT_OK; or CLIENT_NEXT_HOST with client->text and ->outcome
+ * (failed after a 5xx, deferred else).
+ */
+enum client_result client_greet(struct client *client, const char *name);
+
+/*
+ * Sends the message to all recipients that are CLIENT_TODO or CLIENT_AGAIN, in
+ * one transaction, and tells results. With CLIENT_OK and message->again not 0,
+ * call again for the rest (it gets fewer each time). CLIENT_NEXT_HOST happens
+ * only before a reply to MAIL (or with 421 to MAIL), so that a connection that
+ * the server closed between two messages costs nothing; the states are then as
+ * they were. After CLIENT_CLOSE nobody is in state CLIENT_TODO; those in
+ * CLIENT_AGAIN have no result yet and want another connection.
+ */
+enum client_result
+client_send_message(struct client *client, struct client_message *message);
+
+/* RSET. CLIENT_OK or CLIENT_NEXT_HOST. client_send_message does it by itself
+ * when needed; before leaving a connection idle it shows whether it lives. */
+enum client_result client_reset(struct client *client);
+
+/* Sends QUIT unless the connection is broken; waits for nothing. */
+void client_quit(struct client *client);
+
+#endif

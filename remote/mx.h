@@ -1,0 +1,82 @@
+#ifndef REMOTE_MX_H
+#define REMOTE_MX_H
+
+/*
+ * From a destination to the addresses to try, in order: RFC 5321 section 5.1,
+ * the null MX of RFC 7505. MX hosts by preference, equal ones in random order; a
+ * host's addresses with AAAA and A alternating. A domain without MX is its own
+ * only host.
+ *
+ * When this host is an MX of the domain, it and all that are not better are left
+ * out: mail never goes back or in a circle.
+ *
+ * An MX record is a stranger's word: addresses of loopback, "this" network,
+ * link-local, multicast and broadcast are not tried for ROUTE_MX, unless
+ * allow_local is set. A route of the administrator leads anywhere.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include "lib/outcome.h"
+#include "remote/dns.h"
+#include "remote/route.h"
+
+#define MX_HOSTS_MAX 10
+#define MX_ADDRESSES_MAX 20
+
+struct mx_address {
+	struct sockaddr_storage address; /* with the port */
+	char host[DNS_NAME_MAX + 1];	 /* the name that led to it */
+	uint16_t preference;
+};
+
+struct mx_list {
+	unsigned count;
+	struct mx_address entry[MX_ADDRESSES_MAX];
+	char text[OUTCOME_TEXT_MAX + 1]; /* unless MX_OK: "5.1.2 ..." */
+};
+
+struct mx_options {
+	const struct dns *dns;
+	const char *const *own; /* names of this host, any case */
+	size_t owns;
+	int allow_local; /* control/allowlocaladdresses */
+	uint16_t port;	 /* for ROUTE_MX */
+};
+
+enum mx_result {
+	MX_OK = 1,     /* count is at least 1 */
+	MX_NULL,       /* 5.1.10: the domain takes no mail */
+	MX_SELF,       /* 5.4.6: only this host is left */
+	MX_NO_DOMAIN,  /* 5.1.2: the name does not exist */
+	MX_NO_ADDRESS, /* 5.4.4: no host has an address that may be tried */
+	MX_TEMPORARY,  /* 4.4.3: the DNS does not say for now */
+	MX_MEMORY,     /* 4.3.0: out of memory or descriptors */
+};
+
+/*
+ * Finds the addresses for the target. Blocks on the DNS, at most until the
+ * deadline (DNS_TEMPORARY then).
+ */
+enum mx_result
+mx_find(const struct mx_options *options, const struct route_target *target,
+	int64_t deadline_ms, struct mx_list *list);
+
+/* What a result that is not MX_OK means for the recipients. */
+static inline enum outcome
+mx_outcome(enum mx_result result)
+{
+	return result == MX_TEMPORARY || result == MX_MEMORY ? OUTCOME_DEFERRED
+							     : OUTCOME_FAILED;
+}
+
+/* Whether an address is one that no stranger's MX may lead to. */
+int mx_is_local(const struct sockaddr_storage *address);
+
+/* Writes the address without its port, NUL-terminated: "192.0.2.1",
+ * "2001:db8::1". 64 octets are enough. */
+void mx_address_text(
+	const struct sockaddr_storage *address, char *buffer, size_t size);
+
+#endif

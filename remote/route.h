@@ -1,0 +1,68 @@
+#ifndef REMOTE_ROUTE_H
+#define REMOTE_ROUTE_H
+
+/*
+ * Where mail for a domain goes: the table of control/smtproutes, and the
+ * destination texts of doc/queue.md ("mx:DOMAIN", "host:NAME:PORT").
+ *
+ * A line of the table is "domain:relay:port", ".domain:relay:port" (all names
+ * below) or ":relay:port" (all others); ":port" may be left out and is 25. An
+ * empty relay ("domain:") means the domain's MX hosts. A domain or a relay in
+ * brackets is an address literal; a relay may also be "[::1]".
+ *
+ * The longest matching line holds; of two for the same domain, the first.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/domains.h"
+#include "lib/settings.h"
+
+/* Octets of the longest destination text, NUL included. */
+#define ROUTE_TEXT_SIZE 301
+#define ROUTE_NAME_MAX 255
+#define ROUTE_PORT 25
+
+struct routes {
+	struct domains table; /* domain: "relay:port", or "" for MX */
+};
+
+#define ROUTES_ZERO ((struct routes){DOMAINS_ZERO})
+
+/*
+ * Builds the table from the lines of control/smtproutes. Returns 0; or -1 with
+ * a sentence in why that names file, line and expectation, and *routes empty.
+ */
+int routes_build(struct routes *routes, const struct setting_list *list,
+	char *why, size_t size);
+
+/* Frees what the table owns and makes it empty. Safe twice. */
+void routes_free(struct routes *routes);
+
+/*
+ * Writes the destination for a domain or address literal, NUL-terminated and in
+ * lower case. Returns 0; or -1 with errno EINVAL (no domain and no literal) or
+ * ENAMETOOLONG (the text does not fit into size; ROUTE_TEXT_SIZE fits all).
+ */
+int route_destination(const struct routes *routes, const char *domain,
+	size_t len, char *destination, size_t size);
+
+enum route_kind {
+	ROUTE_MX = 1,  /* the MX hosts of name */
+	ROUTE_HOST,    /* the addresses of the host name */
+	ROUTE_ADDRESS, /* name is an IP address, without brackets */
+};
+
+struct route_target {
+	enum route_kind kind;
+	char name[ROUTE_NAME_MAX + 1];
+	uint16_t port; /* 0 for ROUTE_MX: control/remoteport says */
+};
+
+/*
+ * Reads a destination text back. Returns 0, or -1 if it is none (then *target is
+ * as it was). "local" is not a destination of `remote`.
+ */
+int route_parse(const char *destination, struct route_target *target);
+
+#endif

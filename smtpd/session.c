@@ -1,0 +1,54 @@
+#include <string.h>
+#include <unistd.h>
+#include "lib/deadline.h"
+#include "lib/escape.h"
+#include "smtpd/session.h"
+
+int64_t
+session_deadline_ms(const struct session *session)
+{
+	return deadline_after_ms(session->settings.timeout_s * 1000);
+}
+
+/* Whether a whole line waits in the buffer: reading it will not block. */
+static bool
+has_line(const struct line_reader *reader)
+{
+	size_t len;
+	const char *octets = line_buffered(reader, &len);
+
+	return len > 0 && memchr(octets, '\n', len) != NULL;
+}
+
+int
+session_reply(struct session *session, const struct reply *reply)
+{
+	char wire[REPLY_WIRE_MAX];
+	int64_t deadline_ms = session_deadline_ms(session);
+	size_t len = reply_write(reply, wire, sizeof wire);
+
+	if (output_put(&session->output, wire, len, deadline_ms) < 0)
+		return -1;
+	if (has_line(&session->input) && !reply->close_after)
+		return 0;
+	return output_flush(&session->output, deadline_ms);
+}
+
+void
+session_end_transaction(struct session *session)
+{
+	submit_abandon(&session->transaction.submission);
+	envelope_free(&session->transaction.envelope);
+	if (session->state != SESSION_CONNECTED)
+		session->state = SESSION_GREETED;
+}
+
+void
+session_name(char into[SESSION_NAME_MAX + 1], const char *text, size_t len)
+{
+	if (text == NULL || len == 0) {
+		text = "unknown";
+		len = strlen(text);
+	}
+	escape_line(into, SESSION_NAME_MAX + 1, text, len, ESCAPE_MASK);
+}

@@ -1,0 +1,111 @@
+#ifndef SMTPD_SESSION_H
+#define SMTPD_SESSION_H
+
+/*
+ * One connection of an SMTP client (RFC 5321 section 3), as data: the peer, the
+ * settings, the state, and the one transaction that may be open. Handlers of
+ * commands (smtpd/verbs.h) take a session and give a reply; only the loop in
+ * smtpd.c and the DATA handler read and write the connection.
+ *
+ * State goes up one command at a time and falls back to SESSION_GREETED when a
+ * transaction ends (accepted, refused, RSET, EHLO). While it is SESSION_MAIL or
+ * SESSION_RECIPIENT the submission is asked for and open; in between it is not.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/address.h"
+#include "lib/envelope.h"
+#include "lib/home.h"
+#include "lib/line.h"
+#include "lib/output.h"
+#include "lib/reply.h"
+#include "lib/settings.h"
+#include "queue/submit.h"
+#include "smtpd/policy.h"
+
+/* Octets kept of a name that a stranger gave: HELO's argument, the client's. */
+#define SESSION_NAME_MAX 255
+/* Replies to bad commands before the session is ended. */
+#define SESSION_ERRORS_MAX 20
+/* How long resolve may take for an answer. */
+#define SESSION_RESOLVE_MS (30 * 1000)
+/* How long the queue may take to let us in, and for each wait thereafter. */
+#define SESSION_OPEN_MS (60 * 1000)
+#define SESSION_SUBMIT_MS (5 * 60 * 1000)
+
+/* What stands in control/; doc in smtpd.8. */
+struct smtpd_settings {
+	char *me;
+	char *greeting;
+	struct setting_list locals;
+	struct setting_list rcpthosts;
+	int64_t databytes; /* 0: no limit */
+	int64_t timeout_s;
+	int64_t recipients_max;
+};
+
+/* Bits, so that a command can name the states in which it is legal. */
+enum session_state {
+	SESSION_CONNECTED = 1, /* nothing said yet */
+	SESSION_GREETED = 2,   /* HELO or EHLO */
+	SESSION_MAIL = 4,      /* MAIL taken, no recipient yet */
+	SESSION_RECIPIENT = 8, /* at least one recipient */
+};
+#define SESSION_ANY \
+	(SESSION_CONNECTED | SESSION_GREETED | SESSION_MAIL | SESSION_RECIPIENT)
+
+/* The client, as tcpserver tells and as it tells of itself: printable ASCII. */
+struct peer {
+	char address[SESSION_NAME_MAX + 1]; /* "unknown" without tcpserver */
+	char name[SESSION_NAME_MAX + 1];    /* "unknown" without reverse DNS */
+	char hello[SESSION_NAME_MAX + 1];   /* "" before HELO or EHLO */
+	bool is_extended;		    /* EHLO */
+};
+
+/* From MAIL to the reply after the content. */
+struct transaction {
+	struct envelope envelope;     /* owned */
+	struct submission submission; /* open from MAIL on */
+};
+
+struct session {
+	struct home home;
+	struct smtpd_settings settings;
+	struct policy policy;
+	struct peer peer;
+	enum session_state state;
+	struct transaction transaction;
+	int resolve_fd; /* the connection to resolve; -1: none */
+	unsigned errors;
+	bool is_lost;		/* the connection is gone: no reply */
+	bool is_rcpthosts_told; /* its absence stands in the log */
+	struct line_reader input;
+	struct output output;
+};
+
+/* The deadline of one wait for the client: timeoutsmtpd from now. */
+int64_t session_deadline_ms(const struct session *session);
+
+/*
+ * Puts a reply into the output, and flushes it unless another whole command is
+ * in hand already (RFC 2920 section 3.2). 0, or -1 with errno: the connection
+ * is of no more use.
+ */
+int session_reply(struct session *session, const struct reply *reply);
+
+/*
+ * Ends the transaction, if one is open: takes the submission back and forgets
+ * the envelope. Safe at any time.
+ */
+void session_end_transaction(struct session *session);
+
+/*
+ * Makes text[0..len) fit for struct peer: printable ASCII, cut to
+ * SESSION_NAME_MAX octets; NULL or nothing becomes "unknown".
+ */
+void
+session_name(char into[SESSION_NAME_MAX + 1], const char *text, size_t len);
+
+#endif

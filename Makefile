@@ -50,8 +50,8 @@ OWFAT = $(BUILD)/libowfat_safe.a
 
 # What two or more programs share. The archive lets each program take only what
 # it uses; the lists of objects below say what a program is made of.
-LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/date.o \
-	lib/deadline.o lib/descriptors.o lib/domains.o lib/dots.o \
+LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/cdbfile.o \
+	lib/date.o lib/deadline.o lib/descriptors.o lib/domains.o lib/dots.o \
 	lib/durable.o lib/envelope.o lib/escape.o lib/fields.o lib/frames.o \
 	lib/home.o lib/ident.o lib/line.o lib/log.o lib/output.o lib/pack.o \
 	lib/records.o lib/reply.o lib/role.o lib/role_filter.o lib/service.o \
@@ -127,7 +127,7 @@ $(BUILD)/libkeepmail.a: $(LIB:%=$(BUILD)/obj/%)
 	@rm -f $@
 	ar rcs $@ $^
 
-$(OWFAT): tools/make-owfat-archive
+$(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 	@mkdir -p $(@D)
 	sh tools/make-owfat-archive $@
 
@@ -141,6 +141,7 @@ $(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: \
 		$$(addprefix $(BUILD)/obj/,$$($$*)) $(BUILD)/libkeepmail.a
 	$(CC) $(ALL_CFLAGS) $(KIND) $(ALL_LDFLAGS) -Wl,-Map=$@.map -o $@ \
 		$(filter %.o,$^) $(filter %.a,$^) $(SKALIBS) $(CRC) $(LIBRARIES)
+	@sh tools/check-owfat $@ $@.map
 
 # Unit tests: cmocka and all modules; each takes what it needs.
 $(BUILD)/libmodules.a: $(MODULES:%=$(BUILD)/obj/%)

@@ -26,6 +26,8 @@ enum role_calls {
 	CALLS_SERVE = 8,   /* accept connections on what listens already */
 	CALLS_FORK = 16,   /* start children of the same program, wait */
 	CALLS_EXEC = 32,   /* start other programs */
+	/* Sockets of other families than unix; reaches_network adds it. */
+	CALLS_NETWORK = 64,
 };
 
 enum role_access {
@@ -46,7 +48,9 @@ struct role_path {
 
 struct role {
 	const char *program;
-	const char *user;  /* "_keep-…" */
+	/* "_keep-…"; or "root" for the one program that stays it, and whose
+	 * children become others: it gets the limits alone. */
+	const char *user;
 	const char *group; /* primary */
 	/* Supplementary groups; one that begins with "?" may be missing. */
 	const char *groups[ROLE_GROUPS_MAX + 1];
@@ -79,7 +83,9 @@ int role_confine(const struct role_path *path, bool reaches_network,
 	unsigned calls, const struct home *home, char *why, size_t size);
 
 /*
- * Becomes another user for good: groups, gid, uid, and the proof. Refuses uid 0
+ * Becomes another user for good: groups, gid, uid, the proof, and a umask of 077
+ * (role_take leaves it at 0: each file that a program of ours makes has the mode
+ * that stands in the code). Refuses uid 0
  * and gid 0 (EPERM). In private mode the uid must be the running one (EPERM
  * otherwise), and nothing changes. 0, or -1 with errno: the caller must end.
  */

@@ -1,0 +1,141 @@
+#include <string.h>
+#include <strings.h>
+#include "lib/envelope.h"
+#include "smtpd/parameters.h"
+
+/* One parameter, in the text of the command. */
+struct piece {
+	const char *keyword, *value;
+	size_t keyword_len, value_len;
+	bool has_value;
+};
+
+static bool
+is_letter_or_digit(char octet)
+{
+	return (octet >= 'a' && octet <= 'z') ||
+	       (octet >= 'A' && octet <= 'Z') || (octet >= '0' && octet <= '9');
+}
+
+/* Takes one parameter from text[0..len), which has no space. */
+static bool
+split(const char *text, size_t len, struct piece *piece)
+{
+	const char *equals = memchr(text, '=', len);
+
+	*piece = (struct piece){.keyword = text, .keyword_len = len};
+	if (equals != NULL) {
+		piece->has_value = true;
+		piece->keyword_len = (size_t)(equals - text);
+		piece->value = equals + 1;
+		piece->value_len = len - piece->keyword_len - 1;
+		if (piece->value_len == 0)
+			return false;
+	}
+	if (piece->keyword_len == 0 || !is_letter_or_digit(text[0]))
+		return false;
+	for (size_t i = 0; i < piece->keyword_len; i++)
+		if (!is_letter_or_digit(text[i]) && text[i] != '-')
+			return false;
+	for (size_t i = 0; i < piece->value_len; i++)
+		if (piece->value[i] < 33 || piece->value[i] > 126 ||
+			piece->value[i] == '=')
+			return false;
+	return true;
+}
+
+static bool
+keyword_is(const struct piece *piece, const char *name)
+{
+	return piece->keyword_len == strlen(name) &&
+	       strncasecmp(piece->keyword, name, piece->keyword_len) == 0;
+}
+
+static bool
+value_is(const struct piece *piece, const char *name)
+{
+	return piece->has_value && piece->value_len == strlen(name) &&
+	       strncasecmp(piece->value, name, piece->value_len) == 0;
+}
+
+static enum parameters_result
+take_size(struct parameters *parameters, const struct piece *piece)
+{
+	uint64_t size = 0;
+
+	if (parameters->has_size)
+		return PARAMETERS_DUPLICATE;
+	if (!piece->has_value || piece->value_len > PARAMETERS_SIZE_DIGITS)
+		return PARAMETERS_SYNTAX;
+	for (size_t i = 0; i < piece->value_len; i++) {
+		if (piece->value[i] < '0' || piece->value[i] > '9')
+			return PARAMETERS_SYNTAX;
+		unsigned digit = (unsigned)(piece->value[i] - '0');
+		if (size > (UINT64_MAX - digit) / 10)
+			size = UINT64_MAX;
+		else
+			size = size * 10 + digit;
+	}
+	parameters->has_size = true;
+	parameters->size = size;
+	return PARAMETERS_OK;
+}
+
+static enum parameters_result
+take_body(struct parameters *parameters, const struct piece *piece)
+{
+	if (parameters->has_body)
+		return PARAMETERS_DUPLICATE;
+	if (value_is(piece, "7BIT"))
+		parameters->body = BODY_7BIT;
+	else if (value_is(piece, "8BITMIME"))
+		parameters->body = BODY_8BITMIME;
+	else
+		return PARAMETERS_SYNTAX;
+	parameters->has_body = true;
+	return PARAMETERS_OK;
+}
+
+static enum parameters_result
+take(enum parameters_command command, struct parameters *parameters,
+	const struct piece *piece)
+{
+	if (command == PARAMETERS_MAIL && keyword_is(piece, "SIZE"))
+		return take_size(parameters, piece);
+	if (command == PARAMETERS_MAIL && keyword_is(piece, "BODY"))
+		return take_body(parameters, piece);
+	return PARAMETERS_UNKNOWN;
+}
+
+enum parameters_result
+parameters_scan(enum parameters_command command, const char *text, size_t len,
+	struct parameters *parameters)
+{
+	const char *end = text + len;
+	struct piece piece;
+
+	*parameters = (struct parameters){.body = BODY_7BIT};
+	while (text < end) {
+		enum parameters_result result = PARAMETERS_SYNTAX;
+		const char *start = text;
+
+		/* Each is preceded by a space, the first too. */
+		while (text < end && *text == ' ')
+			text++;
+		if (text == end)
+			break;
+		const char *stop = memchr(text, ' ', (size_t)(end - text));
+		if (stop == NULL)
+			stop = end;
+		parameters->bad = text;
+		parameters->bad_len = (size_t)(stop - text);
+		if (text > start && split(text, parameters->bad_len, &piece))
+			result = take(command, parameters, &piece);
+		if (result != PARAMETERS_OK)
+			return result;
+		text = stop;
+	}
+	parameters->bad = NULL;
+	parameters->bad_len = 0;
+	return PARAMETERS_OK;
+}

@@ -1,0 +1,50 @@
+#ifndef SMTPD_PARAMETERS_H
+#define SMTPD_PARAMETERS_H
+
+/*
+ * The parameters of MAIL and RCPT (RFC 5321 section 4.1.2):
+ *
+ *   parameters = *( 1*SP keyword [ "=" value ] ) *SP
+ *   keyword    = ( ALPHA / DIGIT ) *( ALPHA / DIGIT / "-" )
+ *   value      = 1*( 33..126 except "=" )
+ *
+ * All of them are read and checked before any has an effect.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The most digits in SIZE= (RFC 1870 section 3). */
+#define PARAMETERS_SIZE_DIGITS 20
+
+struct parameters {
+	bool has_size, has_body;
+	uint64_t size; /* octets; UINT64_MAX for anything greater */
+	uint8_t body;  /* enum envelope_body */
+	/* What is wrong, after a failure: part of the text, not terminated. */
+	const char *bad;
+	size_t bad_len;
+};
+
+enum parameters_result {
+	PARAMETERS_OK,
+	PARAMETERS_SYNTAX,    /* not of the form above, or a bad value */
+	PARAMETERS_DUPLICATE, /* one was given twice */
+	PARAMETERS_UNKNOWN,   /* one that was never offered */
+};
+
+/* Which parameters a command has. */
+enum parameters_command {
+	PARAMETERS_MAIL, /* SIZE, BODY */
+	PARAMETERS_RCPT, /* none */
+};
+
+/*
+ * Reads what follows the path: text[0..len). On PARAMETERS_OK *parameters holds
+ * them; otherwise bad and bad_len only.
+ */
+enum parameters_result parameters_scan(enum parameters_command command,
+	const char *text, size_t len, struct parameters *parameters);
+
+#endif

@@ -1,0 +1,137 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "local/resolve.h"
+#include "smtpd/policy.h"
+
+static int
+add_list(struct domains *domains, const struct setting_list *list,
+	const char *name, char *why, size_t size)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *line = list->line[i];
+
+		if (domains_add(domains, line, strlen(line)) == 0)
+			continue;
+		if (errno == EINVAL)
+			snprintf(why, size,
+				"control/%s line %zu: expected a domain such "
+				"as example.org, found \"%.60s\"",
+				name, list->number[i], line);
+		else
+			snprintf(why, size, "control/%s: out of memory", name);
+		return -1;
+	}
+	return 0;
+}
+
+int
+policy_build(struct policy *policy, const char *me,
+	const struct setting_list *locals, const struct setting_list *rcpthosts,
+	const char *relay_client, char *why, size_t size)
+{
+	*policy = (struct policy){
+		.locals = DOMAINS_ZERO,
+		.rcpthosts = DOMAINS_ZERO,
+		.has_rcpthosts = rcpthosts->present,
+		.may_relay = relay_client != NULL,
+		.suffix = relay_client != NULL ? relay_client : "",
+	};
+	if (!locals->present &&
+		domains_add(&policy->locals, me, strlen(me)) < 0) {
+		snprintf(why, size, "control/me: cannot be a local domain");
+		goto fail;
+	}
+	if (add_list(&policy->locals, locals, "locals", why, size) == 0 &&
+		add_list(&policy->rcpthosts, rcpthosts, "rcpthosts", why,
+			size) == 0)
+		return 0;
+fail:
+	policy_free(policy);
+	return -1;
+}
+
+void
+policy_free(struct policy *policy)
+{
+	domains_free(&policy->locals);
+	domains_free(&policy->rcpthosts);
+	*policy = (struct policy){.suffix = ""};
+}
+
+enum policy_verdict
+policy_judge(const struct policy *policy, const char *domain, size_t len)
+{
+	if (!policy->may_relay) {
+		if (!policy->has_rcpthosts)
+			return POLICY_NOTHING;
+		if (!domains_has(&policy->rcpthosts, domain, len))
+			return POLICY_REFUSED;
+	}
+	if (domains_has(&policy->locals, domain, len))
+		return POLICY_LOCAL;
+	return POLICY_ONWARD;
+}
+
+int
+policy_append(const struct policy *policy, struct path *path)
+{
+	struct path result = {.kind = PATH_MAILBOX};
+	char text[ADDRESS_TEXT_MAX + 1];
+	const char *at, *suffix = policy->suffix;
+	size_t length;
+
+	if (suffix == NULL || *suffix == 0)
+		return 0;
+	at = strrchr(suffix, '@');
+	if (at == NULL) {
+		/* More of the domain, such as ".gateway". */
+		length = address_write(text, sizeof text, path);
+		size_t more = strlen(suffix);
+		if (length + more > ADDRESS_TEXT_MAX)
+			return -1;
+		memcpy(text + length, suffix, more);
+		return address_mailbox_scan(text, length + more, 0, path);
+	}
+	/* The whole address, and what stands before the "@", as local part. */
+	int made = snprintf(result.local, sizeof result.local, "%s@%s%.*s",
+		path->local, path->domain, (int)(at - suffix), suffix);
+	size_t domain_len = strlen(at + 1);
+	if (made < 0 || (size_t)made >= sizeof result.local ||
+		domain_len > ADDRESS_DOMAIN_MAX)
+		return -1;
+	result.local_len = (size_t)made;
+	memcpy(result.domain, at + 1, domain_len);
+	result.domain_len = domain_len;
+	/* Writing and reading it proves every part of it. */
+	length = address_write(text, sizeof text, &result);
+	return address_mailbox_scan(text, length, 0, path);
+}
+
+enum policy_answer
+policy_ask(int *fd, const char *socket_path, const char *address,
+	int64_t deadline_ms, char *why, size_t size)
+{
+	struct resolve_answer answer;
+
+	if (resolve_ask(fd, socket_path, address, deadline_ms, &answer) < 0) {
+		snprintf(why, size, "%s: %s", socket_path, strerror(errno));
+		return POLICY_LATER;
+	}
+	*why = 0;
+	switch (answer.meaning) {
+	case RESOLVE_ACCOUNT:
+		return POLICY_EXISTS;
+	case RESOLVE_NOBODY:
+		snprintf(why, size, "%s",
+			answer.text[0] ? answer.text : "no such address");
+		return POLICY_NOBODY;
+	case RESOLVE_NOT_OURS:
+		snprintf(why, size, "resolve: the domain is not local");
+		return POLICY_ELSEWHERE;
+	default:
+		snprintf(why, size, "resolve: %s",
+			answer.text[0] ? answer.text : "no reason given");
+		return POLICY_LATER;
+	}
+}

@@ -1,0 +1,49 @@
+#include <stdio.h>
+#include <string.h>
+#include "lib/date.h"
+#include "lib/escape.h"
+#include "smtpd/trace.h"
+
+#define WORD_MAX 255
+#define RECIPIENT_MAX 512
+
+/*
+ * A word that stands outside of comments: what has a meaning between words of a
+ * Received field (the ";" before the date above all) becomes "?" too.
+ */
+static const char *
+word(char into[WORD_MAX + 1], const char *text)
+{
+	escape_line(into, WORD_MAX + 1, text, strlen(text), ESCAPE_COMMENT);
+	for (char *at = into; *at != 0; at++)
+		if (strchr(" ;,<>@", *at) != NULL)
+			*at = '?';
+	if (*into == 0)
+		memcpy(into, "unknown", sizeof "unknown");
+	return into;
+}
+
+size_t
+trace_write(char *buffer, size_t size, const struct trace *trace)
+{
+	char hello[WORD_MAX + 1], name[WORD_MAX + 1], address[WORD_MAX + 1];
+	char date[DATE_OCTETS + 1];
+	const char *recipient = trace->recipient;
+	bool is_ipv6 = strchr(trace->address, ':') != NULL;
+
+	if (recipient != NULL && strlen(recipient) > RECIPIENT_MAX)
+		recipient = NULL;
+	date_write(date, trace->time_s);
+	int made = snprintf(buffer, size,
+		"Received: from %s (%s [%s%s])\n\tby %s with %s id %s%s%s%s;\n"
+		"\t%s\n",
+		word(hello, trace->hello), word(name, trace->name),
+		is_ipv6 ? "IPv6:" : "", word(address, trace->address),
+		trace->me, trace->is_extended ? "ESMTP" : "SMTP", trace->id,
+		recipient != NULL ? "\n\tfor <" : "",
+		recipient != NULL ? recipient : "",
+		recipient != NULL ? ">" : "", date);
+	if (made < 0 || (size_t)made >= size)
+		return 0;
+	return (size_t)made;
+}

@@ -1,0 +1,119 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "queue/wakeup.h"
+
+#define FIFO_OCTETS (256 * 1024)
+
+int
+wakeup_open_reader(int queue_folder, const char *name, unsigned mode)
+{
+	struct stat st;
+
+	if (fstatat(queue_folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		!S_ISFIFO(st.st_mode)) {
+		(void)unlinkat(queue_folder, name, 0);
+		if (mkfifoat(queue_folder, name, mode) < 0)
+			return -1;
+	}
+	/* Reading and writing: with a writer of its own it never ends. */
+	int fd = openat(queue_folder, name,
+		O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETPIPE_SZ, FIFO_OCTETS);
+	return fd;
+}
+
+static int
+line_is_sound(const char *line, size_t length)
+{
+	if (length == 0 || length > WAKEUP_LINE_MAX)
+		return 0;
+	for (size_t i = 0; i < length; i++) {
+		char c = line[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+			    c == '.' || c == '/'))
+			return 0;
+	}
+	return 1;
+}
+
+/*
+ * Each line is written whole and is shorter than PIPE_BUF, so a read of a
+ * multiple of nothing may still cut one at the buffer's end: the rest of that
+ * line is read in the next turn, and a line cut by our own buffer's edge is put
+ * together here. Between two calls nothing is kept: a writer's line is in the
+ * pipe whole or not at all.
+ */
+size_t
+wakeup_read(
+	int fd, void (*each)(void *context, const char *line), void *context)
+{
+	char buffer[16 * 1024];
+	size_t held = 0, given = 0;
+	ssize_t got;
+
+	while ((got = read(fd, buffer + held, sizeof buffer - 1 - held)) > 0) {
+		size_t length = held + (size_t)got, start = 0;
+
+		for (;;) {
+			char *end =
+				memchr(buffer + start, '\n', length - start);
+			if (end == NULL)
+				break;
+			*end = 0;
+			size_t line = (size_t)(end - buffer) - start;
+			if (line_is_sound(buffer + start, line)) {
+				each(context, buffer + start);
+				given++;
+			}
+			start += line + 1;
+		}
+		held = length - start;
+		if (held > WAKEUP_LINE_MAX)
+			held = 0; /* not a line of ours */
+		memmove(buffer, buffer + start, held);
+	}
+	return given;
+}
+
+/* True if the name still leads to the FIFO that is open. */
+static int
+is_current(const struct wakeup_writer *writer, int queue_folder)
+{
+	struct stat name, open_one;
+
+	return fstatat(queue_folder, writer->name, &name,
+		       AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstat(writer->fd, &open_one) == 0 &&
+	       name.st_ino == open_one.st_ino && name.st_dev == open_one.st_dev;
+}
+
+void
+wakeup_ring(struct wakeup_writer *writer, int queue_folder, const char *line)
+{
+	char octets[WAKEUP_LINE_MAX + 1];
+	size_t length = strlen(line);
+
+	if (length > WAKEUP_LINE_MAX)
+		return;
+	memcpy(octets, line, length);
+	octets[length] = '\n';
+	if (writer->fd >= 0 && !is_current(writer, queue_folder)) {
+		close(writer->fd);
+		writer->fd = -1;
+	}
+	if (writer->fd < 0)
+		writer->fd = openat(queue_folder, writer->name,
+			O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	if (writer->fd < 0)
+		return;
+	if (write(writer->fd, octets, length + 1) < 0 && errno == EPIPE) {
+		close(writer->fd);
+		writer->fd = -1;
+	}
+}

@@ -24,7 +24,7 @@ struct walk {
 static int
 is_message(const struct dirent *entry)
 {
-	return ident_is_valid(entry->d_name);
+	return ident_valid(entry->d_name, strlen(entry->d_name));
 }
 
 static int
@@ -55,11 +55,13 @@ walk_flat(const struct walk *walk, const char *folder)
 		snprintf(walk->bad, LAYOUT_PATH_MAX, "%s", folder);
 		return -1;
 	}
+	/* Names are checked, and so shorter than what is cut here. */
 	for (int i = 0; i < names; i++) {
 		char path[LAYOUT_PATH_MAX];
 		struct queue_entry entry = {walk->folder, path, NULL};
 
-		snprintf(path, sizeof(path), "%s/%s", folder, name[i]->d_name);
+		snprintf(path, sizeof(path), "%.70s/%.40s", folder,
+			name[i]->d_name);
 		entry.id = name[i]->d_name;
 		walk->each(walk->context, &entry);
 		free(name[i]);
@@ -84,7 +86,7 @@ walk_deep(const struct walk *walk, int (*wanted)(const struct dirent *))
 	for (int i = 0; i < names; i++) {
 		char path[LAYOUT_PATH_MAX];
 
-		snprintf(path, sizeof(path), "%s/%s", walk->folder,
+		snprintf(path, sizeof(path), "%.70s/%.40s", walk->folder,
 			name[i]->d_name);
 		if (result == 0)
 			result = walk_flat(walk, path);
@@ -115,4 +117,28 @@ queue_walk(int queue_folder,
 			return -1;
 	}
 	return 0;
+}
+
+int
+queue_walk_open(const char *program)
+{
+	struct home home;
+	char path[HOME_NAME_MAX], why[400];
+
+	if (home_open(&home, why, sizeof(why)) < 0) {
+		fprintf(stderr, "%s: %s\n", program, why);
+		return -1;
+	}
+	home_path(&home, "queue", path);
+	/* O_PATH: the group keep-read may go through the folder, not list it. */
+	int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder >= 0 && faccessat(folder, QUEUE_ACTIVE, R_OK, 0) == 0)
+		return folder;
+	fprintf(stderr,
+		"%s: %s: %s; root and members of the group keep-read "
+		"may look\n",
+		program, path, strerror(errno));
+	if (folder >= 0)
+		close(folder);
+	return -1;
 }

@@ -25,6 +25,7 @@
 #include "lib/escape.h"
 #include "lib/fields.h"
 #include "lib/home.h"
+#include "lib/settings.h"
 #include "queue/submit.h"
 #include "tools/mail_header.h"
 #include "tools/queue_show.h"
@@ -38,9 +39,19 @@ struct work {
 	struct sendmail_options options;
 	struct spool spool;
 	struct envelope envelope;
-	char host[ADDRESS_DOMAIN_MAX + 1]; /* for addresses without one */
-	char from[ADDRESS_TEXT_MAX + 1];   /* for a From field */
+	struct home home;
+	struct configuration {
+		char *me; /* for addresses without a domain */
+	} configuration;
+	char from[ADDRESS_TEXT_MAX + 1]; /* for a From field */
 	struct submission submission;
+};
+
+static const struct setting settings[] = {
+	{.name = "me",
+		.kind = SETTING_HOST,
+		.offset = offsetof(struct configuration, me),
+		.meaning = "this host's name, for addresses without one"},
 };
 
 static int
@@ -91,7 +102,8 @@ complete(struct path *path, const struct work *work)
 {
 	if (path->kind == PATH_MAILBOX || path->kind == PATH_NULL)
 		return 0;
-	return address_set_domain(path, work->host, strlen(work->host));
+	return address_set_domain(
+		path, work->configuration.me, strlen(work->configuration.me));
 }
 
 /* Fills in reverse-path and work->from. */
@@ -114,14 +126,14 @@ set_sender(struct work *work)
 		return fail(EX_USAGE, "not a sender address", text);
 	if (complete(&path, work) < 0)
 		return fail(EX_TEMPFAIL, "not a host name in control/me",
-			work->host);
+			work->configuration.me);
 	address_write(address, sizeof(address), &path);
 	work->envelope.reverse_path = strdup(address);
 	if (work->envelope.reverse_path == NULL)
 		return fail(EX_OSERR, "out of memory", "");
 	if (path.kind == PATH_NULL)
 		snprintf(address, sizeof(address), "MAILER-DAEMON@%s",
-			work->host);
+			work->configuration.me);
 	memcpy(work->from, address, sizeof(work->from));
 	return 0;
 }
@@ -218,7 +230,7 @@ send_piece(void *context, const char *octets, size_t length)
 static int
 send_header(struct work *work, size_t length, size_t *body_at)
 {
-	char message_id[sizeof(work->host) + 32];
+	char message_id[ADDRESS_DOMAIN_MAX + 1 + 32];
 	const char *name = work->options.name;
 	stralloc from = STRALLOC_ZERO, header = STRALLOC_ZERO;
 	struct mail_header_additions additions = {.time_s = time(NULL)};
@@ -233,7 +245,7 @@ send_header(struct work *work, size_t length, size_t *body_at)
 		mail_header_from("", work->from, &from);
 	}
 	snprintf(message_id, sizeof(message_id), "<%s@%s>", work->submission.id,
-		work->host);
+		work->configuration.me);
 	if (from.len == 0)
 		result = fail(EX_USAGE, "-F is too long", "");
 	else if (stralloc_0(&from)) {
@@ -269,13 +281,11 @@ refused(const struct work *work)
 static int
 submit(struct work *work, size_t length)
 {
-	char path[HOME_PATH_MAX];
+	char path[HOME_NAME_MAX];
 	size_t body_at;
 	int status;
 
-	if (home_path(path, "socket/submit") < 0)
-		return fail(
-			EX_TEMPFAIL, "the home folder's name is too long", "");
+	home_path(&work->home, "socket/submit", path);
 	if (submit_open(&work->submission, path, work->spool.octets,
 		    deadline_after_ms(SUBMIT_WAIT_MS)) < 0)
 		return refused(work);
@@ -302,6 +312,19 @@ submit(struct work *work, size_t length)
 	return submit_finish(&work->submission, &work->envelope) < 0
 		       ? refused(work)
 		       : 0;
+}
+
+static int
+configure(struct work *work)
+{
+	char folder[HOME_NAME_MAX], why[400];
+
+	if (home_open(&work->home, why, sizeof(why)) < 0 ||
+		settings_read(settings, SETTINGS_COUNT(settings),
+			home_path(&work->home, "control", folder),
+			&work->configuration, why, sizeof(why)) < 0)
+		return fail(EX_TEMPFAIL, why, "");
+	return 0;
 }
 
 static int
@@ -351,22 +374,26 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	work->spool = SPOOL_EMPTY;
 	SUBMISSION_CLOSED(&work->submission);
-	if (sendmail_options_read(argc, argv, &work->options) < 0)
+	if (sendmail_options_read(argc, argv, &work->options) < 0) {
+		free(work);
 		return EX_USAGE;
+	}
 	switch (work->options.mode) {
 	case SENDMAIL_LIST:
-		return queue_show("mailq");
+		status = queue_show("mailq");
+		break;
 	case SENDMAIL_ALIASES:
 		puts(no_aliases);
-		return 0;
+		break;
 	case SENDMAIL_FLUSH:
-		return 0;
+		break;
 	case SENDMAIL_SUBMIT:
+		status = configure(work);
+		if (status == 0)
+			status = run(work);
 		break;
 	}
-	status = set_host(work);
-	if (status == 0)
-		status = run(work);
+	settings_free(settings, SETTINGS_COUNT(settings), &work->configuration);
 	envelope_free(&work->envelope);
 	spool_free(&work->spool);
 	free(work);

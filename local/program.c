@@ -21,6 +21,8 @@
 #define COPY_SIZE 65536
 /* How often a child is looked after where the kernel has no pidfd. */
 #define LOOK_AGAIN_MS 50
+/* Reads in a row, before the clock is looked at again: more than a pipe holds. */
+#define GATHER_TURNS 64
 
 /* What the parent holds while the command runs. */
 struct run {
@@ -138,6 +140,7 @@ start(struct run *run, const struct program_call *call)
 	int ends[2];
 	int input = make_input(call);
 
+	signal(SIGCHLD, SIG_DFL); /* else the end of the child would be lost */
 	if (input < 0)
 		return -1;
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -168,7 +171,7 @@ gather(struct run *run)
 {
 	char buffer[4096];
 
-	while (run->output >= 0) {
+	for (int turn = 0; turn < GATHER_TURNS && run->output >= 0; turn++) {
 		ssize_t got = read(run->output, buffer, sizeof buffer);
 
 		if (got < 0 && errno == EINTR)

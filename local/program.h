@@ -37,7 +37,7 @@ enum program_result {
 /*
  * Runs the command and waits for its end. When limit_ms have passed, its process
  * group is killed. A process that it leaves behind in the background is not
- * waited for, and its output is lost.
+ * waited for, and its output is lost. Sets SIGCHLD to its default.
  *
  * why gets a sentence for anything but DONE and STOP (without an enhanced status
  * code); output what the command wrote, printable ASCII on one line; both with a

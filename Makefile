@@ -85,8 +85,8 @@ sendmail = tools/sendmail.o queue/submit.o
 queue-list = tools/queue_list.o queue/layout.o queue/message_file.o
 queue-stat = tools/queue_stat.o queue/layout.o
 maildirmake = tools/maildirmake.o
-user-add = tools/user_add.o tools/secrets.o lib/accounts_system.o
-user-passwd = tools/user_passwd.o tools/secrets.o
+user-add = tools/user_add.o tools/secrets.o tools/users.o
+user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o
 
 HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local \
 	sendmail queue-list queue-stat maildirmake

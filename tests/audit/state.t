@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 
 allowed() {
 	cat <<'LIST'
+lib/log.c log_program	the name before each line: set once, when main begins
 LIST
 }
 

@@ -84,8 +84,8 @@ authd = tools/authd.o tools/secrets.o local/warden_ask.o \
 sendmail = tools/sendmail.o queue/submit.o
 queue-list = tools/queue_list.o queue/layout.o queue/message_file.o
 queue-stat = tools/queue_stat.o queue/layout.o
-maildirmake = tools/maildirmake.o
-user-add = tools/user_add.o tools/secrets.o tools/users.o
+maildirmake = tools/maildirmake.o tools/maildir_make.o
+user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o
 
 HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local \

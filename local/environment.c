@@ -1,0 +1,144 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "local/environment.h"
+
+#define PATH_VALUE "/usr/local/bin:/usr/bin:/bin"
+
+/* Adds NAME=VALUE, of the value its first octets. After a failure nothing is
+ * added: the missing variable is noticed at the end. */
+static void
+set_part(struct environment *environment, const char *name, const char *value,
+	size_t octets)
+{
+	unsigned at = environment->variables;
+
+	if (at == ENVIRONMENT_MAX)
+		return;
+	if (asprintf(&environment->variable[at], "%s=%.*s", name, (int)octets,
+		    value) < 0) {
+		environment->variable[at] = NULL;
+		return;
+	}
+	environment->variables++;
+}
+
+static void
+set(struct environment *environment, const char *name, const char *value)
+{
+	set_part(environment, name, value, strlen(value));
+}
+
+/* HOST and what is before its last, second-last, … dot. */
+static void
+set_hosts(struct environment *environment, const char *host)
+{
+	static const char *const NAMES[] = {"HOST2", "HOST3", "HOST4"};
+	size_t length = strlen(host);
+
+	set(environment, "HOST", host);
+	for (unsigned i = 0; i < 3; i++) {
+		const char *dot = memrchr(host, '.', length);
+
+		length = dot != NULL ? (size_t)(dot - host) : 0;
+		set_part(environment, NAMES[i], host, length);
+	}
+}
+
+/* EXT and what is after its first, second, … dash. */
+static void
+set_extensions(struct environment *environment, const char *extension)
+{
+	static const char *const NAMES[] = {"EXT2", "EXT3", "EXT4"};
+
+	set(environment, "EXT", extension);
+	for (unsigned i = 0; i < 3; i++) {
+		const char *dash = strchr(extension, '-');
+
+		extension =
+			dash != NULL ? dash + 1 : extension + strlen(extension);
+		set(environment, NAMES[i], extension);
+	}
+}
+
+/* The "From " line of an mbox: white space in the sender would end it. */
+static void
+set_mbox_line(struct environment *environment, const char *sender)
+{
+	char line[1200], date[64];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm) == NULL ||
+		strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", &tm) == 0)
+		date[0] = 0;
+	int sender_end = snprintf(line, sizeof line, "From %s",
+		*sender != 0 ? sender : "MAILER-DAEMON");
+	for (int at = 5; at < sender_end && line[at] != 0; at++)
+		if (line[at] == ' ' || line[at] == '\t')
+			line[at] = '-';
+	size_t length = strlen(line);
+	snprintf(line + length, sizeof line - length, " %s\n", date);
+	set(environment, "UFLINE", line);
+}
+
+static void
+set_trace(
+	struct environment *environment, const struct environment_words *words)
+{
+	char line[1200];
+
+	snprintf(line, sizeof line, "Delivered-To: %s\n", words->recipient);
+	set(environment, "DTLINE", line);
+	snprintf(line, sizeof line, "Return-Path: <%s>\n", words->sender);
+	set(environment, "RPLINE", line);
+	set_mbox_line(environment, words->sender);
+}
+
+int
+environment_make(
+	struct environment *environment, const struct environment_words *words)
+{
+	const struct {
+		const char *name, *value;
+	} PLAIN[] = {
+		{"PATH", PATH_VALUE},
+		{"SHELL", "/bin/sh"},
+		{"KEEPMAIL", words->keepmail},
+		{"HOME", words->home},
+		{"USER", words->user},
+		{"LOGNAME", words->user},
+		{"SENDER", words->sender},
+		{"NEWSENDER", words->sender},
+		{"RECIPIENT", words->recipient},
+		{"LOCAL", words->local},
+	};
+	const unsigned plain = sizeof PLAIN / sizeof PLAIN[0];
+	unsigned wanted = plain + 4 + 4 + 3;
+
+	*environment = (struct environment){0};
+	for (unsigned i = 0; i < plain; i++)
+		set(environment, PLAIN[i].name, PLAIN[i].value);
+	set_hosts(environment, words->host);
+	set_extensions(environment, words->extension);
+	set_trace(environment, words);
+	if (words->matched != NULL) {
+		set(environment, "DEFAULT", words->matched);
+		wanted++;
+	}
+	if (environment->variables == wanted)
+		return 0;
+	environment_free(environment);
+	errno = ENOMEM;
+	return -1;
+}
+
+void
+environment_free(struct environment *environment)
+{
+	for (unsigned i = 0; i < environment->variables; i++)
+		free(environment->variable[i]);
+	*environment = (struct environment){0};
+}

@@ -1,0 +1,40 @@
+#ifndef LOCAL_ENVIRONMENT_H
+#define LOCAL_ENVIRONMENT_H
+
+/*
+ * The environment that a command of a .qmail file finds: qmail-command(8)'s
+ * variables and nothing of the caller's.
+ *
+ *   PATH HOME SHELL USER LOGNAME   KEEPMAIL (the installation's home)
+ *   SENDER NEWSENDER RECIPIENT     reverse-path and recipient, as text
+ *   LOCAL HOST HOST2 HOST3 HOST4   recipient; HOST without its last, … labels
+ *   EXT EXT2 EXT3 EXT4             extension; what follows its first, … dash
+ *   DEFAULT                        what "default" stood for; else not set
+ *   DTLINE RPLINE UFLINE           Delivered-To, Return-Path, mbox line, each
+ *                                  with its line end
+ */
+
+#define ENVIRONMENT_MAX 32
+
+struct environment_words {
+	const char *keepmail; /* path of the installation */
+	const char *user, *home;
+	const char *sender, *recipient; /* "local@domain"; sender "" for null */
+	const char *local, *host;	/* the recipient's halves, unquoted */
+	const char *extension;
+	const char *matched; /* NULL: DEFAULT is not set */
+};
+
+struct environment {
+	char *variable[ENVIRONMENT_MAX + 1]; /* "NAME=VALUE", NULL at the end */
+	unsigned variables;
+};
+
+/* Makes all of them. 0, or -1 with errno ENOMEM and *environment empty. */
+int environment_make(
+	struct environment *environment, const struct environment_words *words);
+
+/* Frees what it owns and makes it empty. Safe twice. */
+void environment_free(struct environment *environment);
+
+#endif

@@ -3,7 +3,11 @@
 
 /*
  * Where mail for a domain goes: the table of control/smtproutes, and the
- * destination texts of doc/queue.md ("mx:DOMAIN", "host:NAME:PORT").
+ * destination texts of doc/queue.md: "mx:DOMAIN" or "mx:[ADDRESS]" for what a
+ * recipient's domain says, "host:NAME:PORT" or "host:[ADDRESS]:PORT" for what
+ * the administrator says. The two are kept apart because a route may lead
+ * anywhere, but a stranger's domain or literal not to this host (remote/mx.h).
+ * ADDRESS is IPv4 or IPv6 as inet_ntop writes it.
  *
  * A line of the table is "domain:relay:port", ".domain:relay:port" (all names
  * below) or ":relay:port" (all others); ":port" may be left out and is 25. An
@@ -24,7 +28,7 @@
 #define ROUTE_PORT 25
 
 struct routes {
-	struct domains table; /* domain: "relay:port", or "" for MX */
+	struct domains table; /* domain: a destination, or "" for MX */
 };
 
 #define ROUTES_ZERO ((struct routes){DOMAINS_ZERO})
@@ -55,8 +59,9 @@ enum route_kind {
 
 struct route_target {
 	enum route_kind kind;
-	char name[ROUTE_NAME_MAX + 1];
-	uint16_t port; /* 0 for ROUTE_MX: control/remoteport says */
+	int routed;		       /* the administrator says so: "host:" */
+	char name[ROUTE_NAME_MAX + 1]; /* lower case */
+	uint16_t port; /* 0 unless routed: control/remoteport says */
 };
 
 /*

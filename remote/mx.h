@@ -10,9 +10,11 @@
  * When this host is an MX of the domain, it and all that are not better are left
  * out: mail never goes back or in a circle.
  *
- * An MX record is a stranger's word: addresses of loopback, "this" network,
- * link-local, multicast and broadcast are not tried for ROUTE_MX, unless
- * allow_local is set. A route of the administrator leads anywhere.
+ * An MX record is a stranger's word, and so is a literal: addresses of loopback,
+ * "this" network, link-local, multicast, the reserved range and broadcast are
+ * not tried, unless allow_local is set. A route of the administrator
+ * (target->routed) leads anywhere; and as it is his to mend, a relay without an
+ * address defers and does not bounce.
  */
 
 #include <stddef.h>
@@ -24,6 +26,8 @@
 
 #define MX_HOSTS_MAX 10
 #define MX_ADDRESSES_MAX 20
+/* Of one host, so that another gets its turn. */
+#define MX_ADDRESSES_PER_HOST 8
 
 struct mx_address {
 	struct sockaddr_storage address; /* with the port */
@@ -42,7 +46,7 @@ struct mx_options {
 	const char *const *own; /* names of this host, any case */
 	size_t owns;
 	int allow_local; /* control/allowlocaladdresses */
-	uint16_t port;	 /* for ROUTE_MX */
+	uint16_t port;	 /* unless routed */
 };
 
 enum mx_result {

@@ -60,8 +60,9 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/cdbfile.o \
 # Each program: its own objects, that with main first, then those of other
 # departments that it uses.
 smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
-	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_rest.o smtpd/policy.o \
-	smtpd/trace.o queue/submit.o local/resolve_ask.o
+	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_rest.o smtpd/session.o \
+	smtpd/policy.o smtpd/parameters.o smtpd/hops.o smtpd/trace.o \
+	queue/submit.o local/resolve_ask.o
 queue-inject = queue/inject.o queue/layout.o queue/message_file.o \
 	queue/wakeup.o
 queue-submit = queue/queue_submit.o queue/submit.o

@@ -1,0 +1,237 @@
+/*
+ * smtpd takes mail from other hosts: one process for one connection, which
+ * tcpserver has accepted and put on descriptors 0 and 1.
+ *
+ * Runs as _keep-smtpd:keep-suite, which tcpserver has made it already; it sees
+ * no file once its settings are read.
+ * Is handed the connection, and the client's address and name by tcpserver's
+ * variables TCPREMOTEIP and TCPREMOTEHOST; RELAYCLIENT and DATABYTES by its
+ * rules.
+ * Promises 250 after the content only when queue-inject has made the message
+ * durable; for everything that is not so, a reply of 4xx or 5xx or none.
+ * Never touches the queue or a mailbox, looks into a user database, or connects
+ * to anything but the two sockets submit and resolve.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "lib/deadline.h"
+#include "lib/log.h"
+#include "lib/outcome.h"
+#include "lib/role.h"
+#include "smtpd/verbs.h"
+
+static const struct role ROLE = {
+	.program = "smtpd",
+	.user = "_keep-smtpd",
+	.group = "keep-suite",
+	.is_given = true,
+	.calls = CALLS_CONNECT,
+	.descriptors = 16,
+};
+
+/* The largest databytes, in octets. */
+#define DATABYTES_MAX (INT64_C(1) << 40)
+
+#define AT(member) offsetof(struct smtpd_settings, member)
+
+static const struct setting SETTINGS[] = {
+	{"me", SETTING_HOST, NULL, 0, 0, AT(me), "this host's name"},
+	{"smtpgreeting", SETTING_TEXT, "@me", 0, 0, AT(greeting),
+		"the words of the greeting, this host's name first"},
+	{"locals", SETTING_LIST, NULL, 0, 0, AT(locals),
+		"the domains whose mail ends here; without the file, me"},
+	{"rcpthosts", SETTING_LIST, NULL, 0, 0, AT(rcpthosts),
+		"the domains for which mail is taken from anybody; without the "
+		"file, none now"},
+	{"databytes", SETTING_NUMBER, "0", 0, DATABYTES_MAX, AT(databytes),
+		"the most octets in a message; 0 for no limit"},
+	{"timeoutsmtpd", SETTING_NUMBER, "300", 1, 86400, AT(timeout_s),
+		"seconds that a client may be silent"},
+	{"recipientsmax", SETTING_NUMBER, "1000", 100, ENVELOPE_RECIPIENTS_MAX,
+		AT(recipients_max), "the most recipients in a message"},
+};
+
+/* The variable DATABYTES, if it is set, stands above control/databytes. */
+static int
+take_databytes(int64_t *databytes, char *why, size_t size)
+{
+	const char *text = getenv("DATABYTES");
+	char *end;
+
+	if (text == NULL)
+		return 0;
+	errno = 0;
+	long long value = strtoll(text, &end, 10);
+	if (*text < '0' || *text > '9' || errno != 0 || *end != 0 ||
+		value > DATABYTES_MAX) {
+		snprintf(why, size,
+			"the variable DATABYTES: expected a number from 0 to "
+			"%lld, found \"%.60s\"",
+			(long long)DATABYTES_MAX, text);
+		return -1;
+	}
+	*databytes = value;
+	return 0;
+}
+
+/* All that is read from files. 0, or -1 with a sentence in why. */
+static int
+read_settings(struct session *session, char *why, size_t size)
+{
+	struct smtpd_settings *settings = &session->settings;
+	char folder[HOME_NAME_MAX];
+
+	if (settings_read(SETTINGS, SETTINGS_COUNT(SETTINGS),
+		    home_path(&session->home, "control", folder), settings, why,
+		    size) < 0)
+		return -1;
+	if (take_databytes(&settings->databytes, why, size) < 0)
+		return -1;
+	return policy_build(&session->policy, settings->me, &settings->locals,
+		&settings->rcpthosts, getenv("RELAYCLIENT"), why, size);
+}
+
+static void
+name_peer(char into[SESSION_NAME_MAX + 1], const char *variable)
+{
+	const char *text = getenv(variable);
+
+	session_name(into, text, text != NULL ? strlen(text) : 0);
+}
+
+static struct session *
+session_new(void)
+{
+	struct session *session = calloc(1, sizeof *session);
+
+	if (session == NULL)
+		return NULL;
+	session->state = SESSION_CONNECTED;
+	session->resolve_fd = -1;
+	SUBMISSION_CLOSED(&session->transaction.submission);
+	/* Until the settings are read. */
+	session->settings.timeout_s = 10;
+	name_peer(session->peer.address, "TCPREMOTEIP");
+	name_peer(session->peer.name, "TCPREMOTEHOST");
+	line_start(&session->input, STDIN_FILENO);
+	output_start(&session->output, STDOUT_FILENO);
+	return session;
+}
+
+/*
+ * Drops what the client has sent already: closing a socket with unread octets
+ * would take our last reply away from it.
+ */
+static void
+drain(struct session *session)
+{
+	for (int i = 0; i < 16; i++) {
+		line_discard(&session->input);
+		if (line_fill(&session->input, deadline_now_ms()) != LINE_OK)
+			return;
+	}
+}
+
+static void
+session_free(struct session *session)
+{
+	session_end_transaction(session);
+	drain(session);
+	if (session->resolve_fd >= 0)
+		close(session->resolve_fd);
+	policy_free(&session->policy);
+	settings_free(SETTINGS, SETTINGS_COUNT(SETTINGS), &session->settings);
+	free(session);
+}
+
+static int
+refuse_service(struct session *session, const char *why)
+{
+	struct reply reply = reply_make(421, "4.3.0",
+		"this server's configuration needs care, try again later");
+
+	log_line("%s", why);
+	reply.close_after = 1;
+	session_reply(session, &reply);
+	session_free(session);
+	return STATUS_TEMPORARY;
+}
+
+static struct reply
+closing(const char *enhanced, const char *text)
+{
+	struct reply reply = reply_make(421, enhanced, "%s", text);
+
+	reply.close_after = 1;
+	return reply;
+}
+
+/* The reply to the next line; is_lost if the client has gone. */
+static struct reply
+next_reply(struct session *session)
+{
+	const char *line;
+	size_t len;
+
+	switch (line_read(&session->input, LINE_COMMAND_MAX,
+		session_deadline_ms(session), &line, &len)) {
+	case LINE_OK:
+		return verbs_run(session, line, len);
+	case LINE_TOO_LONG:
+		return verbs_refuse(session, "line too long");
+	case LINE_BARE:
+		return verbs_refuse(
+			session, "a line ends in CRLF, with no other CR or LF");
+	case LINE_TIMEOUT:
+		return closing("4.4.2", "timeout");
+	case LINE_ERROR:
+		if (errno == EMSGSIZE)
+			return closing("4.7.0", "line too long");
+		/* fallthrough */
+	default:
+		session->is_lost = true;
+		return closing("4.4.2", "connection lost");
+	}
+}
+
+static void
+converse(struct session *session)
+{
+	struct reply reply =
+		reply_make(220, "", "%s ESMTP", session->settings.greeting);
+
+	while (!session->is_lost && session_reply(session, &reply) == 0 &&
+		!reply.close_after)
+		reply = next_reply(session);
+}
+
+int
+main(void)
+{
+	struct session *session;
+	char why[600];
+
+	log_start("smtpd");
+	signal(SIGPIPE, SIG_IGN);
+	session = session_new();
+	if (session == NULL) {
+		log_line("out of memory");
+		return STATUS_TEMPORARY;
+	}
+	if (home_open(&session->home, why, sizeof why) < 0 ||
+		read_settings(session, why, sizeof why) < 0 ||
+		role_take(&ROLE, &session->home, why, sizeof why) < 0)
+		return refuse_service(session, why);
+	/* From here on input is touched. */
+	if (*why != 0)
+		log_line("%s", why);
+	converse(session);
+	session_free(session);
+	return STATUS_DONE;
+}

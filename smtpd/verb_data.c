@@ -1,0 +1,220 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include "lib/deadline.h"
+#include "lib/dots.h"
+#include "lib/log.h"
+#include "local/loop.h"
+#include "smtpd/hops.h"
+#include "smtpd/trace.h"
+#include "smtpd/verbs.h"
+
+/*
+ * DATA: content goes from the connection to the queue block by block, decoded
+ * once. Whatever is wrong with it, it is read to its real end, CRLF.CRLF and
+ * nothing else, so that what follows is a command for both sides; only then is
+ * it answered.
+ */
+
+struct content {
+	struct session *session;
+	struct dots_decoder decoder;
+	struct dots_counter counter; /* wire octets, for databytes */
+	struct hops hops;
+	uint64_t octets;      /* as stored */
+	struct reply failure; /* code 0: none so far */
+};
+
+static int
+submit(struct session *session, const char *octets, size_t len)
+{
+	struct submission *submission = &session->transaction.submission;
+
+	submission->deadline_ms = deadline_after_ms(SESSION_SUBMIT_MS);
+	return submit_content(submission, octets, len);
+}
+
+static int
+submit_trace(struct session *session)
+{
+	const struct envelope *envelope = &session->transaction.envelope;
+	char field[TRACE_MAX];
+	const struct trace trace = {
+		.hello = session->peer.hello,
+		.name = session->peer.name,
+		.address = session->peer.address,
+		.me = session->settings.me,
+		.is_extended = session->peer.is_extended,
+		.id = session->transaction.submission.id,
+		.recipient = envelope->recipients == 1
+				     ? envelope->recipient[0].address
+				     : NULL,
+		.time_s = time(NULL),
+	};
+
+	return submit(session, field, trace_write(field, sizeof field, &trace));
+}
+
+/* Takes nothing more to the queue; the content is still read to its end. */
+static void
+fail(struct content *content, struct reply reply)
+{
+	content->failure = reply;
+	submit_abandon(&content->session->transaction.submission);
+}
+
+/* Looks at what the last block has shown. */
+static void
+check(struct content *content, const char *octets, size_t len)
+{
+	uint64_t limit = (uint64_t)content->session->settings.databytes;
+
+	if (content->decoder.seen != 0) {
+		fail(content, reply_make(554, "5.6.0",
+				      "bare CR or LF (or NUL) is not allowed"));
+		return;
+	}
+	if (limit > 0) {
+		dots_count(&content->counter, octets, len);
+		if (content->counter.wire_octets > limit) {
+			fail(content, reply_make(552, "5.3.4",
+					      "the message is too big, at most "
+					      "%" PRIu64 " octets are taken",
+					      limit));
+			return;
+		}
+	}
+	hops_scan(&content->hops, octets, len);
+	if (content->hops.received > LOOP_RECEIVED_MAX)
+		fail(content,
+			reply_make(554, "5.4.6",
+				"too many Received fields: the message goes in "
+				"circles"));
+}
+
+static void
+take(struct content *content, const char *octets, size_t len)
+{
+	content->octets += len;
+	if (content->failure.code != 0)
+		return;
+	check(content, octets, len);
+	if (content->failure.code != 0 || len == 0)
+		return;
+	if (submit(content->session, octets, len) < 0)
+		fail(content,
+			verbs_submission_failed(content->session, "DATA"));
+}
+
+/* Reads to the end of the content. LINE_OK, or as line_fill. */
+static enum line_result
+read_content(struct content *content)
+{
+	struct session *session = content->session;
+	struct line_reader *input = &session->input;
+	char decoded[LINE_BUFFER_OCTETS + 1];
+	size_t len, consumed, produced;
+
+	for (;;) {
+		const char *octets = line_buffered(input, &len);
+		enum dots_result result = dots_decode(&content->decoder, octets,
+			len, &consumed, decoded, sizeof decoded, &produced);
+
+		line_consume(input, consumed);
+		take(content, decoded, produced);
+		if (result == DOTS_END)
+			return LINE_OK;
+		if (!line_is_empty(input))
+			continue;
+		enum line_result filled =
+			line_fill(input, session_deadline_ms(session));
+		if (filled != LINE_OK)
+			return filled;
+	}
+}
+
+/* The connection broke, or nothing came: nothing was promised. */
+static struct reply
+lost(struct content *content, enum line_result result)
+{
+	struct session *session = content->session;
+	struct reply reply;
+
+	log_line("lost in DATA %s after %" PRIu64 " octets: %s client=%s",
+		session->transaction.submission.id, content->octets,
+		result == LINE_TIMEOUT ? "timeout"
+		: result == LINE_ERROR ? strerror(errno)
+				       : "the client has closed",
+		session->peer.address);
+	session_end_transaction(session);
+	session->is_lost = result != LINE_TIMEOUT;
+	reply = reply_make(421, "4.4.2", "timeout");
+	reply.close_after = 1;
+	return reply;
+}
+
+static void
+log_accepted(const struct content *content)
+{
+	const struct session *session = content->session;
+	const struct transaction *transaction = &session->transaction;
+
+	log_line("accepted %s from=<%s> recipients=%u octets=%" PRIu64
+		 " client=%s helo=%s",
+		transaction->submission.id, transaction->envelope.reverse_path,
+		(unsigned)transaction->envelope.recipients, content->octets,
+		session->peer.address, session->peer.hello);
+}
+
+/* The content has ended: accept it, or say what was wrong. */
+static struct reply
+finish(struct content *content)
+{
+	struct session *session = content->session;
+	struct transaction *transaction = &session->transaction;
+	struct submission *submission = &transaction->submission;
+
+	if (content->failure.code != 0) {
+		log_line("refused %s from=<%s> client=%s helo=%s: %d %s",
+			submission->id, transaction->envelope.reverse_path,
+			session->peer.address, session->peer.hello,
+			content->failure.code, content->failure.text);
+		return content->failure;
+	}
+	submission->deadline_ms = deadline_after_ms(SESSION_SUBMIT_MS);
+	if (submit_finish(submission, &transaction->envelope) < 0)
+		return verbs_submission_failed(session, "end of DATA");
+	log_accepted(content);
+	return reply_make(250, "2.0.0", "Ok: queued as %s", submission->id);
+}
+
+struct reply
+verb_data(struct session *session, const char *argument, size_t len)
+{
+	const struct reply go =
+		reply_make(354, "", "go ahead, end with a dot alone on a line");
+	struct content content = {.session = session};
+	struct reply reply;
+
+	(void)argument;
+	(void)len;
+	if (submit_trace(session) < 0) {
+		reply = verbs_submission_failed(session, "DATA");
+		session_end_transaction(session);
+		return reply;
+	}
+	if (session_reply(session, &go) < 0 ||
+		output_flush(&session->output, session_deadline_ms(session)) <
+			0)
+		return lost(&content, LINE_ERROR);
+	dots_decode_start(&content.decoder, DOTS_DATA);
+	dots_count_start(&content.counter, DOTS_SMTP);
+	hops_start(&content.hops);
+	enum line_result result = read_content(&content);
+	if (result != LINE_OK)
+		return lost(&content, result);
+	reply = finish(&content);
+	session_end_transaction(session);
+	return reply;
+}

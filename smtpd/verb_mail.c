@@ -1,0 +1,115 @@
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "lib/deadline.h"
+#include "smtpd/parameters.h"
+#include "smtpd/verbs.h"
+
+/*
+ * MAIL FROM:<reverse-path> [parameters] opens a transaction. All of it is read
+ * and checked first; only then is the queue asked whether it takes a message.
+ */
+
+struct mail {
+	char sender[ADDRESS_TEXT_MAX + 1];
+	struct parameters parameters;
+};
+
+static struct reply
+parameters_refused(enum parameters_result result, const struct mail *mail)
+{
+	int len = (int)(mail->parameters.bad_len > 100
+				? 100
+				: mail->parameters.bad_len);
+	const char *bad = mail->parameters.bad;
+
+	if (result == PARAMETERS_UNKNOWN)
+		return reply_make(
+			555, "5.5.4", "unknown parameter %.*s", len, bad);
+	if (result == PARAMETERS_DUPLICATE)
+		return reply_make(
+			501, "5.5.4", "%.*s is given twice", len, bad);
+	return reply_make(501, "5.5.4", "malformed parameter %.*s", len, bad);
+}
+
+/* Reads the argument into *mail. A reply with code 0 means that it is fine. */
+static struct reply
+read_argument(const char *argument, size_t len, struct mail *mail)
+{
+	struct path path;
+	size_t at = strlen("FROM:");
+
+	if (len < at || strncasecmp(argument, "FROM:", at) != 0)
+		return reply_make(501, "5.5.2", "expected MAIL FROM:<address>");
+	/* RFC 5321 section 3.3 forbids the space; clients send it. */
+	while (at < len && argument[at] == ' ')
+		at++;
+	size_t taken =
+		address_path_scan(argument + at, len - at, ADDRESS_NULL, &path);
+	if (taken == 0)
+		return reply_make(501, "5.1.7", "malformed sender address");
+	at += taken;
+	enum parameters_result result = parameters_scan(
+		PARAMETERS_MAIL, argument + at, len - at, &mail->parameters);
+	if (result != PARAMETERS_OK)
+		return parameters_refused(result, mail);
+	address_write(mail->sender, sizeof mail->sender, &path);
+	return (struct reply){0};
+}
+
+/* The parts of the envelope that are known now. 0, or -1 without memory. */
+static int
+fill_envelope(struct session *session, const struct mail *mail)
+{
+	struct envelope *envelope = &session->transaction.envelope;
+	const struct peer *peer = &session->peer;
+	struct origin *origin = &envelope->origin;
+
+	*envelope = ENVELOPE_ZERO;
+	envelope->body = mail->parameters.body;
+	envelope->reverse_path = strdup(mail->sender);
+	envelope->envid = strdup("");
+	origin->kind = ORIGIN_NETWORK;
+	origin->client_address = strdup(peer->address);
+	origin->client_name = strdup(peer->name);
+	origin->hello = strdup(peer->hello);
+	origin->protocol = strdup(peer->is_extended ? "ESMTP" : "SMTP");
+	origin->authenticated = strdup("");
+	origin->tls = strdup("");
+	if (envelope->reverse_path != NULL && envelope->envid != NULL &&
+		origin->client_address != NULL && origin->client_name != NULL &&
+		origin->hello != NULL && origin->protocol != NULL &&
+		origin->authenticated != NULL && origin->tls != NULL)
+		return 0;
+	envelope_free(envelope);
+	return -1;
+}
+
+struct reply
+verb_mail(struct session *session, const char *argument, size_t len)
+{
+	struct transaction *transaction = &session->transaction;
+	uint64_t limit = (uint64_t)session->settings.databytes;
+	char path[HOME_NAME_MAX];
+	struct mail mail;
+	struct reply refusal = read_argument(argument, len, &mail);
+
+	if (refusal.code != 0)
+		return refusal;
+	if (limit > 0 && mail.parameters.size > limit)
+		return reply_make(552, "5.3.4",
+			"the message is too big, at most %llu octets are taken",
+			(unsigned long long)limit);
+	if (fill_envelope(session, &mail) < 0)
+		return reply_make(451, "4.3.0", "out of memory");
+	if (submit_open(&transaction->submission,
+		    home_path(&session->home, "socket/submit", path),
+		    mail.parameters.size,
+		    deadline_after_ms(SESSION_OPEN_MS)) < 0) {
+		refusal = verbs_submission_failed(session, "MAIL");
+		session_end_transaction(session);
+		return refusal;
+	}
+	session->state = SESSION_MAIL;
+	return reply_make(250, "2.1.0", "sender ok");
+}

@@ -1,0 +1,167 @@
+#include <string.h>
+#include <strings.h>
+#include "lib/log.h"
+#include "lib/outcome.h"
+#include "smtpd/verbs.h"
+
+enum argument_rule {
+	ARGUMENT_NONE,	 /* "501" if there is one */
+	ARGUMENT_ANY,	 /* as the handler likes */
+	ARGUMENT_NEEDED, /* "501" if there is none */
+};
+
+#define OPEN (SESSION_MAIL | SESSION_RECIPIENT)
+
+static const struct verb {
+	const char *word;
+	unsigned states; /* enum session_state, ored */
+	enum argument_rule argument;
+	verb_handler *handler;
+} VERBS[] = {
+	{"MAIL", SESSION_GREETED, ARGUMENT_NEEDED, verb_mail},
+	{"RCPT", OPEN, ARGUMENT_NEEDED, verb_rcpt},
+	{"DATA", SESSION_RECIPIENT, ARGUMENT_NONE, verb_data},
+	{"EHLO", SESSION_ANY, ARGUMENT_NEEDED, verb_ehlo},
+	{"HELO", SESSION_ANY, ARGUMENT_NEEDED, verb_helo},
+	{"RSET", SESSION_ANY, ARGUMENT_NONE, verb_rset},
+	{"NOOP", SESSION_ANY, ARGUMENT_ANY, verb_noop},
+	{"QUIT", SESSION_ANY, ARGUMENT_ANY, verb_quit},
+	{"VRFY", SESSION_ANY, ARGUMENT_NEEDED, verb_vrfy},
+	{"HELP", SESSION_ANY, ARGUMENT_ANY, verb_help},
+	{"EXPN", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"TURN", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"SEND", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"SOML", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"SAML", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"STARTTLS", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"AUTH", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"BDAT", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	/* A browser was made to talk to us: what follows is not for a server
+	 * of mail, however much of it may look like commands. */
+	{"GET", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"POST", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"PUT", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"HEAD", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"CONNECT", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"OPTIONS", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"HOST:", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+};
+
+static const struct verb *
+find(const char *word, size_t len)
+{
+	for (size_t i = 0; i < sizeof VERBS / sizeof VERBS[0]; i++)
+		if (strlen(VERBS[i].word) == len &&
+			strncasecmp(VERBS[i].word, word, len) == 0)
+			return &VERBS[i];
+	return NULL;
+}
+
+/* Why the verb is not legal in this state. */
+static struct reply
+out_of_order(const struct session *session, const struct verb *verb)
+{
+	const char *text = "RCPT first";
+
+	if (session->state == SESSION_CONNECTED)
+		text = "say EHLO or HELO first";
+	else if (session->state == SESSION_GREETED)
+		text = "MAIL first";
+	else if (verb->handler == verb_mail)
+		text = "there is a sender already";
+	return reply_make(503, "5.5.1", "%s", text);
+}
+
+static bool
+is_printable(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((text[i] < 32 || text[i] > 126) && text[i] != '\t')
+			return false;
+	return true;
+}
+
+static struct reply
+run(struct session *session, const char *line, size_t len)
+{
+	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t'))
+		len--;
+	const char *space = memchr(line, ' ', len);
+	size_t word_len = space != NULL ? (size_t)(space - line) : len;
+	size_t at = word_len;
+	while (at < len && line[at] == ' ')
+		at++;
+
+	if (!is_printable(line, len))
+		return reply_make(500, "5.5.2",
+			"a command is made of printable characters");
+	const struct verb *verb = find(line, word_len);
+	if (verb == NULL)
+		return reply_make(500, "5.5.2", "command not recognized");
+	if ((verb->states & session->state) == 0)
+		return out_of_order(session, verb);
+	if (verb->argument == ARGUMENT_NONE && at < len)
+		return reply_make(
+			501, "5.5.4", "%s takes no argument", verb->word);
+	if (verb->argument == ARGUMENT_NEEDED && at == len)
+		return reply_make(
+			501, "5.5.4", "%s needs an argument", verb->word);
+	return verb->handler(session, line + at, len - at);
+}
+
+static struct reply
+count(struct session *session, struct reply reply)
+{
+	bool is_bad =
+		(reply.code >= 500 && reply.code <= 504) || reply.code == 555;
+
+	if (!is_bad || session->errors++ < SESSION_ERRORS_MAX)
+		return reply;
+	log_line("ended: too many bad commands client=%s",
+		session->peer.address);
+	reply = reply_make(421, "4.7.0", "too many bad commands");
+	reply.close_after = 1;
+	return reply;
+}
+
+struct reply
+verbs_run(struct session *session, const char *line, size_t len)
+{
+	return count(session, run(session, line, len));
+}
+
+struct reply
+verbs_refuse(struct session *session, const char *text)
+{
+	return count(session, reply_make(500, "5.5.2", "%s", text));
+}
+
+struct reply
+verbs_submission_failed(const struct session *session, const char *when)
+{
+	const struct submission *submission = &session->transaction.submission;
+	enum submit_code code = submission->code;
+
+	log_line("%s: the queue refused with %d (%s) client=%s", when,
+		(int)code, submission->text, session->peer.address);
+	switch (code) {
+	case SUBMIT_BUSY:
+	case SUBMIT_WRITE:
+		return reply_make(
+			452, "4.3.1", "no room for mail now, try again later");
+	case SUBMIT_TOO_BIG:
+		return reply_make(552, "5.3.4", "the message is too big");
+	case SUBMIT_ADDRESS:
+		return reply_make(554, "5.1.0", "%s",
+			submission->text[0] ? submission->text
+					    : "an address is not acceptable");
+	default:
+		break;
+	}
+	if (submit_code_is_permanent(code))
+		return reply_make(554, "5.7.1", "%s",
+			submission->text[0] ? submission->text
+					    : "the message is refused");
+	return reply_make(
+		451, "4.3.0", "the mail queue is not ready, try again later");
+}

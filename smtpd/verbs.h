@@ -1,0 +1,43 @@
+#ifndef SMTPD_VERBS_H
+#define SMTPD_VERBS_H
+
+/*
+ * The commands of SMTP (RFC 5321 section 4.1) as one table in verbs.c: the word,
+ * the states in which it is legal, whether an argument belongs to it, and the
+ * routine that carries it out. verbs_run checks all of that; a handler gets only
+ * what is in order.
+ */
+
+#include <stddef.h>
+#include "lib/reply.h"
+#include "smtpd/session.h"
+
+/*
+ * Carries out a command with its argument (argument[0..len), blanks at both ends
+ * stripped) and returns the reply; with close_after the session ends after it,
+ * and with session->is_lost it has ended already and the reply is not sent.
+ */
+typedef struct reply
+verb_handler(struct session *session, const char *argument, size_t len);
+
+verb_handler verb_helo, verb_ehlo;			  /* verb_hello.c */
+verb_handler verb_mail;					  /* verb_mail.c */
+verb_handler verb_rcpt;					  /* verb_rcpt.c */
+verb_handler verb_data;					  /* verb_data.c */
+verb_handler verb_rset, verb_noop, verb_quit, verb_vrfy;  /* verb_rest.c */
+verb_handler verb_help, verb_unimplemented, verb_foreign; /* verb_rest.c */
+
+/*
+ * Finds the command in line[0..len) (without its line end) and runs it. Bad
+ * commands are counted; the one after SESSION_ERRORS_MAX ends the session.
+ */
+struct reply verbs_run(struct session *session, const char *line, size_t len);
+
+/* The same for a line that is no command: counts it, and gives the reply. */
+struct reply verbs_refuse(struct session *session, const char *text);
+
+/* The reply to a submission that failed: 4xx or 5xx by its code. Logs it. */
+struct reply
+verbs_submission_failed(const struct session *session, const char *when);
+
+#endif

@@ -93,6 +93,15 @@ describe(struct adding *adding, const char *home)
 	return -1;
 }
 
+/* Opens a folder on the way; the last one to be read, so that it can be synced. */
+static int
+open_standing(int parent, const char *name, bool is_last)
+{
+	return openat(parent, name,
+		(is_last ? O_RDONLY : O_PATH) | O_DIRECTORY | O_NOFOLLOW |
+			O_CLOEXEC);
+}
+
 /*
  * Goes down a path, one name at a time. The first `standing` octets of it must be
  * there already; below, what is missing is made. Returns the descriptor, or -1
@@ -114,12 +123,11 @@ descend(const char *path, size_t standing, uid_t uid, gid_t gid)
 		memcpy(name, at, length);
 		name[length] = 0;
 		at += length;
-		int next = (size_t)(at - path) <= standing
-				   ? openat(folder, name,
-					     O_PATH | O_DIRECTORY | O_NOFOLLOW |
-						     O_CLOEXEC)
-				   : maildir_make_folder(
-					     folder, name, 0700, uid, gid);
+		size_t gone = (size_t)(at - path);
+		int next = gone <= standing ? open_standing(folder, name,
+						      gone == standing)
+					    : maildir_make_folder(folder, name,
+						      0700, uid, gid);
 		int saved = errno;
 		close(folder);
 		errno = saved;
@@ -138,9 +146,11 @@ standing_length(const struct adding *adding, bool is_given)
 
 	if (!is_given)
 		return strlen(adding->home.path) + strlen("/mail");
-	while (length > 1 && home[length - 1] == '/')
+	while (length > 0 && home[length - 1] == '/')
 		length--;
-	while (length > 1 && home[length - 1] != '/')
+	while (length > 0 && home[length - 1] != '/')
+		length--;
+	while (length > 0 && home[length - 1] == '/')
 		length--;
 	return length;
 }

@@ -32,8 +32,8 @@ frame_send(int fd, uint8_t type, const void *payload, size_t length,
 	int64_t deadline_ms)
 {
 	unsigned char head[FRAME_HEAD] = {type};
-	struct iovec part[2] = {
-		{head, sizeof head}, {(void *)(size_t)payload, length}};
+	struct iovec part[2] = {{head, sizeof head},
+		{length == 0 ? head : (void *)(size_t)payload, length}};
 	struct msghdr message = {.msg_iov = part, .msg_iovlen = 2};
 
 	if (length > UINT32_MAX) {

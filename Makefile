@@ -77,7 +77,8 @@ local = local/local.o local/loop.o local/resolve_ask.o local/warden_ask.o \
 resolve = local/resolve.o local/account.o local/warden_ask.o \
 	lib/accounts_system.o
 warden = local/warden.o local/deliver.o local/instructions.o local/maildir.o \
-	local/program.o local/loop.o pop3d/session.o pop3d/commands.o \
+	local/program.o local/environment.o local/forward.o local/loop.o \
+	pop3d/session.o pop3d/commands.o \
 	pop3d/maildrop.o pop3d/message.o pop3d/retrieve.o pop3d/update.o \
 	queue/submit.o lib/accounts_system.o
 pop3d = pop3d/login.o pop3d/auth_ask.o

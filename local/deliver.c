@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "lib/address.h"
 #include "lib/envelope.h"
+#include "lib/escape.h"
 #include "lib/ident.h"
 #include "local/deliver.h"
 #include "local/environment.h"
@@ -41,12 +42,15 @@ report(struct warden_report *into, enum outcome outcome, const char *format,
 	...)
 {
 	va_list arguments;
+	char text[OUTCOME_TEXT_MAX + 1];
 
 	into->magic = WARDEN_MAGIC;
 	into->outcome = outcome;
 	va_start(arguments, format);
-	vsnprintf(into->text, OUTCOME_TEXT_MAX + 1, format, arguments);
+	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
+	/* folders and programs have their own ideas of a text */
+	escape_line(into->text, sizeof text, text, strlen(text), ESCAPE_MASK);
 	return -1;
 }
 

@@ -99,9 +99,15 @@ static int
 refuse(const struct reading *reading, const struct setting *setting,
 	const char *value, const char *expected)
 {
+	char found[61];
+
+	snprintf(found, sizeof found, "%s", value);
+	for (char *at = found; *at != 0; at++)
+		if (*at < 32 || *at == 127)
+			*at = '?';
 	snprintf(reading->why, reading->size,
-		"%s/%s line 1: expected %s, found \"%.60s\"", reading->folder,
-		setting->name, expected, value);
+		"%s/%s line 1: expected %s, found \"%s\"", reading->folder,
+		setting->name, expected, found);
 	return -1;
 }
 

@@ -67,6 +67,7 @@ struct client {
 	enum outcome outcome;  /* after CLIENT_NEXT_HOST: deferred or failed */
 	char text[OUTCOME_TEXT_MAX + 1]; /* after CLIENT_NEXT_HOST */
 	char where[340];		 /* " (host NAME [ADDRESS])" */
+	char trouble[128];		 /* what broke the connection */
 	struct reply reply;		 /* the latest */
 	struct line_reader in;
 	struct output out;
@@ -78,7 +79,6 @@ enum client_state {
 			    transaction: call client_send_message once more */
 	CLIENT_DECIDED,	 /* its result was told */
 	CLIENT_ACCEPTED, /* only within client_send_message */
-	CLIENT_SENT,	 /* only within client_send_message */
 };
 
 struct client_recipient {
@@ -138,9 +138,15 @@ enum client_result client_greet(struct client *client, const char *name);
  * one transaction, and tells results. With CLIENT_OK and message->again not 0,
  * call again for the rest (it gets fewer each time). CLIENT_NEXT_HOST happens
  * only before a reply to MAIL (or with 421 to MAIL), so that a connection that
- * the server closed between two messages costs nothing; the states are then as
- * they were. After CLIENT_CLOSE nobody is in state CLIENT_TODO; those in
- * CLIENT_AGAIN have no result yet and want another connection.
+ * the server closed between two messages costs nothing; every recipient whose
+ * result was not told is still to be sent. After CLIENT_CLOSE nobody is in state
+ * CLIENT_TODO; those in CLIENT_AGAIN have no result yet and want another
+ * connection.
+ *
+ * A message that this server cannot be given (too large, SMTPUTF8 or REQUIRETLS
+ * not offered) fails without a word to it. If the content cannot be read, the
+ * recipients are deferred; once DATA has begun, the connection ends before the
+ * final dot, so that nothing of it counts.
  */
 enum client_result
 client_send_message(struct client *client, struct client_message *message);

@@ -1,0 +1,46 @@
+#ifndef REMOTE_CLIENT_WIRE_H
+#define REMOTE_CLIENT_WIRE_H
+
+/*
+ * Commands and replies of remote/client.h, one at a time: for client.c and
+ * client_message.c alone.
+ */
+
+#include "remote/client.h"
+
+/*
+ * Puts a command with its CRLF behind what is not yet sent. Returns 0; or -1
+ * with the client broken (also for control characters and over-long text, which
+ * a caller must not hand on).
+ */
+int client_put(struct client *client, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/*
+ * Sends what was put, and reads one reply into client->reply. Returns the class
+ * of its code, 2 to 5; or -1 with the client broken and client->trouble. A 421
+ * is an ordinary 4, but the client is broken after it.
+ */
+int client_reply(struct client *client, int64_t wait_ms);
+
+/* The same without sending: for a server that spoke out of turn. */
+int client_read_reply(struct client *client, int64_t wait_ms);
+
+/* Marks the connection as lost, for a reason. */
+void client_break(struct client *client, const char *trouble);
+
+/* Writes the latest reply and the host, as a result's text. */
+void
+client_reply_text(const struct client *client, char text[OUTCOME_TEXT_MAX + 1]);
+
+/* Writes "SENTENCE (host NAME [ADDRESS])", cut in the sentence if need be. */
+void client_text(const struct client *client, char text[OUTCOME_TEXT_MAX + 1],
+	const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Sets text and outcome for CLIENT_NEXT_HOST, and returns that: from the latest
+ * reply, or from what broke the connection if class is -1. when is a phrase
+ * such as "waiting for the greeting". */
+enum client_result
+client_next_host(struct client *client, int class, const char *when);
+
+#endif

@@ -107,11 +107,11 @@ sending_failed(struct submission *submission)
 	return -1;
 }
 
-int
-submit_open(struct submission *submission, const char *path,
-	uint64_t size_octets, int64_t deadline_ms)
+static int
+open_submission(struct submission *submission, const char *path,
+	uint64_t size_octets, int traced, int64_t deadline_ms)
 {
-	unsigned char size[8];
+	unsigned char question[9];
 
 	submission->deadline_ms = deadline_ms;
 	submission->code = SUBMIT_ACCEPTED;
@@ -122,10 +122,25 @@ submit_open(struct submission *submission, const char *path,
 		return refuse(submission, SUBMIT_CONNECTION,
 			"queue-inject cannot be reached: %s", strerror(errno));
 	for (int i = 7; i >= 0; i--, size_octets >>= 8)
-		size[i] = (unsigned char)size_octets;
-	if (send_frame(submission, 'Q', size, sizeof size) < 0)
+		question[i] = (unsigned char)size_octets;
+	question[8] = (unsigned char)traced;
+	if (send_frame(submission, 'Q', question, sizeof question) < 0)
 		return sending_failed(submission);
 	return await(submission, 'G');
+}
+
+int
+submit_open(struct submission *submission, const char *path,
+	uint64_t size_octets, int64_t deadline_ms)
+{
+	return open_submission(submission, path, size_octets, 0, deadline_ms);
+}
+
+int
+submit_open_traced(struct submission *submission, const char *path,
+	uint64_t size_octets, int64_t deadline_ms)
+{
+	return open_submission(submission, path, size_octets, 1, deadline_ms);
 }
 
 static int

@@ -7,7 +7,8 @@
  * here. One connection carries one submission:
  *
  *   client                          queue-inject
- *   'Q' u64 size (0 unknown)   ->
+ *   'Q' u64 size (0 unknown),
+ *       u8 1: has a trace field ->
  *                              <-   'G' id                      go ahead
  *                                or 'N' u8 code, text           refused
  *   'D' content octets, often  ->
@@ -21,8 +22,8 @@
  * believed only from the role that may claim one, otherwise queue-inject
  * replaces it by what the kernel says of the peer. queue-inject ends every line
  * with LF alone (CR LF and bare CR become LF), ends the last line, and puts its
- * own Received field before the content unless the peer is smtpd or the runner,
- * who write theirs.
+ * own Received field before the content unless the peer is smtpd or the runner
+ * and says that the content begins with a trace field.
  */
 
 #include <stddef.h>
@@ -53,6 +54,13 @@ struct submission {
  * cannot be reached) and the connection closed.
  */
 int submit_open(struct submission *submission, const char *path,
+	uint64_t size_octets, int64_t deadline_ms);
+
+/*
+ * The same for smtpd and the runner, whose content begins with their own trace
+ * field (or is a report, which has none).
+ */
+int submit_open_traced(struct submission *submission, const char *path,
 	uint64_t size_octets, int64_t deadline_ms);
 
 /* Sends content; buffered. 0, or -1 as above (closed). */

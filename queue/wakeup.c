@@ -43,11 +43,9 @@ line_is_sound(const char *line, size_t length)
 }
 
 /*
- * Each line is written whole and is shorter than PIPE_BUF, so a read of a
- * multiple of nothing may still cut one at the buffer's end: the rest of that
- * line is read in the next turn, and a line cut by our own buffer's edge is put
- * together here. Between two calls nothing is kept: a writer's line is in the
- * pipe whole or not at all.
+ * A line is in the pipe whole or not at all, because it is shorter than PIPE_BUF;
+ * only the end of our buffer can cut one, and then its rest comes with the next
+ * read.
  */
 size_t
 wakeup_read(
@@ -94,15 +92,8 @@ is_current(const struct wakeup_writer *writer, int queue_folder)
 }
 
 void
-wakeup_ring(struct wakeup_writer *writer, int queue_folder, const char *line)
+wakeup_prepare(struct wakeup_writer *writer, int queue_folder)
 {
-	char octets[WAKEUP_LINE_MAX + 1];
-	size_t length = strlen(line);
-
-	if (length > WAKEUP_LINE_MAX)
-		return;
-	memcpy(octets, line, length);
-	octets[length] = '\n';
 	if (writer->fd >= 0 && !is_current(writer, queue_folder)) {
 		close(writer->fd);
 		writer->fd = -1;
@@ -110,10 +101,27 @@ wakeup_ring(struct wakeup_writer *writer, int queue_folder, const char *line)
 	if (writer->fd < 0)
 		writer->fd = openat(queue_folder, writer->name,
 			O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-	if (writer->fd < 0)
+}
+
+void
+wakeup_write(struct wakeup_writer *writer, const char *line)
+{
+	char octets[WAKEUP_LINE_MAX + 1];
+	size_t length = strlen(line);
+
+	if (length > WAKEUP_LINE_MAX || writer->fd < 0)
 		return;
+	memcpy(octets, line, length);
+	octets[length] = '\n';
 	if (write(writer->fd, octets, length + 1) < 0 && errno == EPIPE) {
 		close(writer->fd);
 		writer->fd = -1;
 	}
+}
+
+void
+wakeup_ring(struct wakeup_writer *writer, int queue_folder, const char *line)
+{
+	wakeup_prepare(writer, queue_folder);
+	wakeup_write(writer, line);
 }

@@ -39,4 +39,11 @@ struct wakeup_writer {
 void
 wakeup_ring(struct wakeup_writer *writer, int queue_folder, const char *line);
 
+/*
+ * The two halves of it, for a process that may open nothing: its parent prepares
+ * the descriptor, and it writes.
+ */
+void wakeup_prepare(struct wakeup_writer *writer, int queue_folder);
+void wakeup_write(struct wakeup_writer *writer, const char *line);
+
 #endif

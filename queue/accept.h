@@ -1,0 +1,32 @@
+#ifndef QUEUE_ACCEPT_H
+#define QUEUE_ACCEPT_H
+
+/*
+ * One submission, served by a child of queue-inject that holds nothing but the
+ * submitter's connection, the message's file and its folder.
+ */
+
+#include <stdint.h>
+#include <sys/types.h>
+#include "queue/wakeup.h"
+
+struct acceptance {
+	int connection; /* to the submitter */
+	int file;	/* incoming/ID, new and locked */
+	int folder;	/* incoming/ */
+	char id[21];
+	const char *host;     /* control/me, for the Received field */
+	uint64_t free_octets; /* to be left free on the disk */
+	uid_t peer_uid;	      /* of the submitter, from the kernel */
+	int may_claim;	      /* it may say where the message comes from */
+	struct wakeup_writer *runner; /* prepared */
+};
+
+/*
+ * Serves the submission to its end. Returns 0 if the message is accepted: it is
+ * durable, and the submitter has been told so unless it is gone. Returns -1 if
+ * not: the file has no mark, and the caller's parent removes it.
+ */
+int accept_submission(struct acceptance *acceptance);
+
+#endif

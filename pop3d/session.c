@@ -1,7 +1,6 @@
 #include "pop3d/session.h"
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
@@ -160,19 +159,12 @@ pop3_session(const struct account *account,
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	char client[sizeof request->client + 1] = "";
+	struct pop3_state state = {.drop.folder = {-1, -1}};
 
 	sigaction(SIGPIPE, &ignore, NULL);
 	/* The request came over a socket: its text may have no end. */
 	memcpy(client, request->client,
 		strnlen(request->client, sizeof request->client));
-	struct pop3_state *state = calloc(1, sizeof *state);
-	if (state == NULL) {
-		log_line("session %s from %s: out of memory", account->name,
-			client);
-		return STATUS_TEMPORARY;
-	}
-	output_start(&state->output, out);
-	int status = serve(state, account, client, in, login);
-	free(state);
-	return status;
+	output_start(&state.output, out);
+	return serve(&state, account, client, in, login);
 }

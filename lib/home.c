@@ -91,16 +91,16 @@ scan_identity(struct home *home, char *line)
 	return 0;
 }
 
+/* The text of control/ids, with a NUL after it. 0, or -1 with why. */
 static int
-read_identities(struct home *home, char *why, size_t size)
+read_ids(const char *path, char text[IDS_MAX + 1], char *why, size_t size)
 {
-	char path[HOME_NAME_MAX], text[IDS_MAX + 1];
+	const char *trouble = NULL;
 	struct stat st;
 	size_t length = 0;
-	unsigned number = 0;
+	ssize_t got;
 
-	int fd = open(home_path(home, "control/ids", path),
-		O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		snprintf(why, size, "%s: %s; tools/make-users writes it", path,
 			strerror(errno));
@@ -109,24 +109,40 @@ read_identities(struct home *home, char *why, size_t size)
 		return -1;
 	}
 	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022) != 0) {
-		snprintf(why, size,
-			"%s must be a file of root's that nobody else may "
-			"write",
-			path);
-		close(fd);
-		return -1;
+		trouble = "must be a file of root's that nobody else may write";
+		goto done;
 	}
-	for (;;) {
-		ssize_t got = read(fd, text + length, IDS_MAX - length);
+	do {
+		got = read(fd, text + length, IDS_MAX + 1 - length);
+		if (got > 0)
+			length += (size_t)got;
+	} while ((got > 0 && length <= IDS_MAX) || (got < 0 && errno == EINTR));
+	if (got < 0)
+		trouble = strerror(errno);
+	else if (length > IDS_MAX)
+		trouble = "is too long";
+	else if (memchr(text, 0, length) != NULL)
+		trouble = "holds a NUL octet";
+	else
+		text[length] = 0;
 
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		length += (size_t)got;
-	}
+done:
 	close(fd);
-	text[length] = 0;
+	if (trouble == NULL)
+		return 0;
+	snprintf(why, size, "%s: %s", path, trouble);
+	return -1;
+}
+
+static int
+read_identities(struct home *home, char *why, size_t size)
+{
+	char path[HOME_NAME_MAX], text[IDS_MAX + 1];
+	unsigned number = 0;
+
+	home_path(home, "control/ids", path);
+	if (read_ids(path, text, why, size) < 0)
+		return -1;
 	char *next = text;
 	while (next != NULL && *next != 0) {
 		char *line = strsep(&next, "\n");

@@ -1,0 +1,57 @@
+#ifndef TOOLS_AUTH_CHECK_H
+#define TOOLS_AUTH_CHECK_H
+
+/*
+ * Whose password is right. Three sources, of which each name has exactly one:
+ *
+ *   users/secrets.cdb   an account of the user database
+ *   a program           control/checkpassword: every other name
+ *   the system          control/systemlogins, no such program, no "@" in the name
+ *
+ * Whatever the source says, the account must exist: in users/accounts.cdb, or as
+ * a system user who is not root and not a role.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/home.h"
+#include "local/resolve.h"
+#include "pop3d/auth.h"
+
+struct auth_settings {
+	int64_t concurrency;
+	int64_t system_logins;
+	char *program; /* "" without one */
+};
+
+struct auth_place {
+	const struct home *home;
+	const struct auth_settings *settings;
+};
+
+/*
+ * Checks a login. After AUTH_YES key is what the warden calls the account
+ * ("u:address", "s:name"). The work is the same whether the name exists or not,
+ * but for the program's. What goes wrong is logged here; a wrong login is not.
+ */
+enum auth_verdict auth_check(const struct auth_place *place,
+	const struct auth_question *question, char key[ACCOUNT_KEY_MAX]);
+
+/* --- the sources besides the user database --- */
+
+/*
+ * The system's: through the shadow database. AUTH_NO for names without an entry,
+ * locked and empty passwords, expired accounts and passwords.
+ */
+enum auth_verdict auth_system(const char *name, const char *password);
+
+/*
+ * A program's, by the checkpassword protocol: name, password and a time stamp,
+ * each with a NUL after it, on its descriptor 3, and the name of a program that
+ * ends with 0 as its argument. Its exit status 0 means yes, 1 no; everything
+ * else, a signal and half a minute without an end are temporary.
+ */
+enum auth_verdict auth_program(const char *program, const char *name,
+	const char *password, const char *client);
+
+#endif

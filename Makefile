@@ -69,7 +69,9 @@ queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/job_file.o queue/wakeup.o queue/submit.o queue/scan.o \
 	queue/schedule.o queue/jobs.o queue/bounce.o remote/route.o
-remote = remote/remote.o remote/worker.o remote/client.o remote/dns.o \
+remote = remote/remote.o remote/worker.o remote/client.o \
+	remote/client_message.o remote/client_content.o remote/dns.o \
+	remote/dns_message.o \
 	remote/mx.o remote/route.o queue/layout.o queue/job_file.o \
 	queue/message_file.o queue/wakeup.o
 local = local/local.o local/loop.o local/resolve_ask.o local/warden_ask.o \
@@ -82,7 +84,8 @@ warden = local/warden.o local/deliver.o local/instructions.o local/maildir.o \
 	pop3d/maildrop.o pop3d/message.o pop3d/retrieve.o pop3d/update.o \
 	queue/submit.o lib/accounts_system.o
 pop3d = pop3d/login.o pop3d/auth_ask.o
-authd = tools/authd.o tools/secrets.o local/warden_ask.o \
+authd = tools/authd.o tools/auth_check.o tools/auth_program.o \
+	tools/auth_system.o tools/secrets.o local/warden_ask.o \
 	lib/accounts_system.o
 sendmail = tools/sendmail.o queue/submit.o
 queue-list = tools/queue_list.o queue/layout.o queue/message_file.o

@@ -2,8 +2,8 @@
 #define REMOTE_CLIENT_WIRE_H
 
 /*
- * Commands and replies of remote/client.h, one at a time: for client.c and
- * client_message.c alone.
+ * Commands and replies of remote/client.h, one at a time: for client.c, client_message.c
+ * and client_content.c alone.
  */
 
 #include "remote/client.h"
@@ -42,5 +42,23 @@ void client_text(const struct client *client, char text[OUTCOME_TEXT_MAX + 1],
  * such as "waiting for the greeting". */
 enum client_result
 client_next_host(struct client *client, int class, const char *when);
+
+/*
+ * Reads all of the content: counts its octets on the wire (for SIZE=) and sets
+ * *has_8bit if there is one from 0x80 on (else leaves it). Returns 0, or -1 if it
+ * cannot be read.
+ */
+int client_survey(const struct client_message *message, uint64_t *wire_octets,
+	int *has_8bit);
+
+enum client_sending {
+	CLIENT_SENDING_DONE,	   /* all of it, and the final dot */
+	CLIENT_SENDING_LOST,	   /* the connection broke before the dot */
+	CLIENT_SENDING_UNREADABLE, /* the content did: no dot was sent */
+};
+
+/* Sends the content and the final dot. */
+enum client_sending client_send_content(
+	struct client *client, const struct client_message *message);
 
 #endif

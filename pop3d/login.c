@@ -37,7 +37,8 @@
 #define COMMAND_WAIT_MS (60 * 1000)
 #define LOGIN_WAIT_MS (5 * 60 * 1000)
 #define REPLY_WAIT_MS (30 * 1000)
-#define AUTH_WAIT_MS (30 * 1000)
+/* Longer than authd takes for its slowest answer. */
+#define AUTH_WAIT_MS (65 * 1000)
 #define ERRORS_MAX 10
 #define FAILURES_MAX 5
 /* Each failed login waits so much longer than the one before. */
@@ -205,9 +206,13 @@ ask(struct login *login, const struct auth_question *question)
 	} else if (asked == 0 && answer.verdict == AUTH_NO) {
 		next = refuse(login);
 	} else {
-		if (asked < 0)
-			log_line("%s: %s", path, strerror(saved));
 		next = cannot_tell(login);
+		if (asked < 0) {
+			/* For all we know a session was started: it alone may
+			 * speak with the client now. */
+			log_line("%s: %s", path, strerror(saved));
+			next = NEXT_CLOSE;
+		}
 	}
 	close(pair[0]);
 	return next;

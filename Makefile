@@ -71,9 +71,8 @@ queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/schedule.o queue/jobs.o queue/bounce.o remote/route.o
 remote = remote/remote.o remote/worker.o remote/client.o \
 	remote/client_message.o remote/client_content.o remote/dns.o \
-	remote/dns_message.o \
-	remote/mx.o remote/route.o queue/layout.o queue/job_file.o \
-	queue/message_file.o queue/wakeup.o
+	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \
+	queue/job_file.o queue/message_file.o queue/wakeup.o
 local = local/local.o local/loop.o local/resolve_ask.o local/warden_ask.o \
 	queue/layout.o queue/job_file.o queue/message_file.o queue/wakeup.o
 resolve = local/resolve.o local/account.o local/warden_ask.o \

@@ -1,0 +1,347 @@
+/*
+ * A whole delivery for one account, with a queue that is played by the test.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include "lib/deadline.h"
+#include "lib/frames.h"
+#include "local/deliver.h"
+#include "queue/submit.h"
+#include "tests/unit/temporary.h"
+
+#define CONTENT "Subject: x\n\ngr\303\274n\n"
+#define ID "0123456789abcdefghjk"
+
+struct place {
+	char path[TEMPORARY_MAX];
+	int folder, content;
+	struct home home;
+	struct account account;
+	struct warden_request request;
+	struct warden_report report;
+};
+
+static void
+start(struct place *place)
+{
+	memset(place, 0, sizeof *place);
+	place->folder = temporary_make(place->path);
+	temporary_write(place->folder, "message", "head" CONTENT "tail", 0600);
+	place->content = openat(place->folder, "message", O_RDWR | O_CLOEXEC);
+	assert_true(place->content >= 0);
+	snprintf(place->home.path, sizeof place->home.path, "%s", place->path);
+	snprintf(place->account.home, sizeof place->account.home, "%s",
+		place->path);
+	snprintf(place->account.maildir, sizeof place->account.maildir,
+		"./Maildir/");
+	snprintf(place->account.name, sizeof place->account.name, "ann");
+	struct warden_request *request = &place->request;
+	request->magic = WARDEN_MAGIC;
+	request->kind = WARDEN_DELIVER;
+	request->content_offset = 4;
+	request->content_octets = strlen(CONTENT);
+	snprintf(request->id, sizeof request->id, "%s", ID);
+	snprintf(request->address, sizeof request->address, "ann@host.test");
+	snprintf(request->reverse_path, sizeof request->reverse_path,
+		"bob@x.test");
+}
+
+static void
+stop(struct place *place)
+{
+	close(place->content);
+	temporary_remove(place->path, place->folder);
+}
+
+static void
+address(struct place *place, const char *text, const char *extension)
+{
+	snprintf(place->request.address, sizeof place->request.address, "%s",
+		text);
+	snprintf(place->request.dash, sizeof place->request.dash, "%s",
+		*extension != 0 ? "-" : "");
+	snprintf(place->request.extension, sizeof place->request.extension,
+		"%s", extension);
+}
+
+static void
+expect(struct place *place, enum outcome outcome, const char *text)
+{
+	memset(&place->report, 0xff, sizeof place->report);
+	deliver(&place->home, &place->account, &place->request, place->content,
+		"mx.test", &place->report);
+	assert_int_equal(place->report.magic, WARDEN_MAGIC);
+	if (place->report.outcome != outcome ||
+		strstr(place->report.text, text) == NULL)
+		fail_msg("%u, %s", place->report.outcome, place->report.text);
+}
+
+/* The number of files in new/ of a Maildir; the last one's text. */
+static int
+delivered(struct place *place, const char *maildir, char *text, size_t size)
+{
+	char path[1000];
+	int files = 0;
+
+	snprintf(path, sizeof path, "%s/%s/new", place->path, maildir);
+	DIR *listing = opendir(path);
+	if (listing == NULL)
+		return 0;
+	for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)temporary_read(dirfd(listing), entry->d_name, text, size);
+		files++;
+	}
+	closedir(listing);
+	return files;
+}
+
+static void
+test_default(void **state)
+{
+	struct place place;
+	char text[1000];
+
+	(void)state;
+	start(&place);
+	expect(&place, OUTCOME_DELIVERED, "2.0.0 delivered to ./Maildir/");
+	assert_int_equal(delivered(&place, "Maildir", text, sizeof text), 1);
+	assert_string_equal(text, "Return-Path: <bob@x.test>\n"
+				  "Delivered-To: ann@host.test\n" CONTENT);
+	temporary_write(place.folder, ".qmail", "", 0600);
+	place.request.reverse_path[0] = 0;
+	expect(&place, OUTCOME_DELIVERED, "2.0.0 delivered to ./Maildir/");
+	assert_int_equal(delivered(&place, "Maildir", text, sizeof text), 2);
+	assert_int_equal(fchmod(place.folder, 0707), 0);
+	expect(&place, OUTCOME_DEFERRED, "4.7.0 ");
+	snprintf(place.account.home, sizeof place.account.home, "/nowhere");
+	expect(&place, OUTCOME_DEFERRED, "4.3.0 ");
+	stop(&place);
+}
+
+static void
+test_lines(void **state)
+{
+	struct place place;
+	char text[1000];
+
+	(void)state;
+	start(&place);
+	address(&place, "ann-x@host.test", "x");
+	expect(&place, OUTCOME_FAILED, "5.1.1 ");
+	assert_int_equal(mkdirat(place.folder, "M", 0700), 0);
+	temporary_write(place.folder, ".qmail-x",
+		"|cat >seen; echo $EXT $RECIPIENT >>seen\n./M/\n"
+		"|exit 99\n./N/\n",
+		0600);
+	expect(&place, OUTCOME_DELIVERED, "2.0.0 delivered to 1 folders, 2");
+	assert_int_equal(delivered(&place, "M", text, sizeof text), 1);
+	assert_string_equal(
+		temporary_read(place.folder, "seen", text, sizeof text),
+		CONTENT "x ann-x@host.test\n");
+	temporary_write(place.folder, ".qmail-x", "./N/\n", 0600);
+	expect(&place, OUTCOME_DEFERRED, "4.3.0 ");
+	temporary_write(place.folder, ".qmail-x",
+		"|echo not this; exit 100\n./M/\n", 0600);
+	expect(&place, OUTCOME_FAILED, "not this");
+	assert_memory_equal(place.report.text, "5.3.0 ", 6);
+	temporary_write(place.folder, ".qmail-x",
+		"|echo later; exit 111\n./M/\n", 0600);
+	expect(&place, OUTCOME_DEFERRED, "later");
+	temporary_write(place.folder, ".qmail-x", "./M/\n./mbox\n", 0600);
+	expect(&place, OUTCOME_DEFERRED, "mbox delivery is not offered");
+	temporary_write(place.folder, ".qmail-x", "#\n", 0600);
+	expect(&place, OUTCOME_DISCARDED, "2.0.0 ");
+	assert_int_equal(delivered(&place, "M", text, sizeof text), 1);
+	stop(&place);
+}
+
+static void
+test_loop(void **state)
+{
+	struct place place;
+	const char *content = "head"
+			      "Delivered-To: Ann@host.test\n\n";
+
+	(void)state;
+	start(&place);
+	temporary_write(place.folder, "message", content, 0600);
+	place.request.content_octets = strlen(content) - 4;
+	expect(&place, OUTCOME_FAILED, "5.4.6 ");
+	address(&place, "other@host.test", "");
+	expect(&place, OUTCOME_DELIVERED, "2.0.0 ");
+	stop(&place);
+}
+
+static void
+test_hostile_requests(void **state)
+{
+	struct place place;
+	struct warden_request good;
+
+	(void)state;
+	start(&place);
+	good = place.request;
+	memset(place.request.address, 'a', sizeof place.request.address);
+	expect(&place, OUTCOME_DEFERRED, "malformed");
+	place.request = good;
+	address(&place, "a\nb@host.test", "");
+	expect(&place, OUTCOME_DEFERRED, "malformed");
+	address(&place, "a@host.test", "x\ny");
+	expect(&place, OUTCOME_DEFERRED, "malformed");
+	place.request = good;
+	snprintf(place.request.dash, sizeof place.request.dash, "/");
+	expect(&place, OUTCOME_DEFERRED, "malformed");
+	place.request = good;
+	snprintf(place.request.id, sizeof place.request.id, "../x");
+	expect(&place, OUTCOME_DEFERRED, "malformed");
+	place.request = good;
+	snprintf(place.request.reverse_path, sizeof place.request.reverse_path,
+		"a@b>\nX: y");
+	expect(&place, OUTCOME_DEFERRED, "malformed");
+	place.request = good;
+	place.request.content_offset = UINT64_MAX;
+	expect(&place, OUTCOME_DEFERRED, "shorter");
+	place.request = good;
+	place.request.content_octets = UINT64_MAX;
+	expect(&place, OUTCOME_DEFERRED, "shorter");
+	stop(&place);
+}
+
+/* Plays the queue for one submission: notes what it is given in the file
+ * "queued", and answers with this. */
+static void
+play_queue(int listener, int folder, const char *answer, size_t length)
+{
+	unsigned char buffer[FRAME_HEAD + SUBMIT_CHUNK];
+	struct frame_reader reader;
+	struct frame frame;
+	int64_t deadline_ms = deadline_after_ms(10000);
+	int fd = accept(listener, NULL, NULL);
+	int out = openat(folder, "queued", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	frame_reader_start(&reader, fd, buffer, sizeof buffer);
+	while (frame_read(&reader, deadline_ms, &frame) == FRAME_OK) {
+		if (frame.type == 'Q')
+			(void)frame_send(fd, 'G', ID, strlen(ID), deadline_ms);
+		else if (write(out, frame.payload, frame.length) < 0)
+			_exit(1);
+		if (frame.type == 'E')
+			(void)frame_send(fd, (uint8_t)answer[0], answer + 1,
+				length - 1, deadline_ms);
+	}
+	_exit(0);
+}
+
+static void
+forward_with(struct place *place, const char *answer, size_t length,
+	enum outcome outcome, const char *text)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int status;
+
+	snprintf(name.sun_path, sizeof name.sun_path, "%s/socket/submit",
+		place->path);
+	(void)mkdirat(place->folder, "socket", 0700);
+	(void)unlink(name.sun_path);
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listener, (const void *)&name, sizeof name), 0);
+	assert_int_equal(listen(listener, 5), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		play_queue(listener, place->folder, answer, length);
+	close(listener);
+	expect(place, outcome, text);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+#define ANSWER(literal) literal, sizeof literal - 1
+
+static void
+test_forwards(void **state)
+{
+	struct place place;
+	char text[2000];
+
+	(void)state;
+	start(&place);
+	address(&place, "ann-away@host.test", "away");
+	temporary_write(place.folder, ".qmail-away",
+		"&carl@y.test\n|true\ndora\n|exit 99\n&late@y.test\n", 0600);
+	expect(&place, OUTCOME_DEFERRED, "4.3.0 cannot forward");
+	forward_with(&place, ANSWER("A" ID), OUTCOME_DELIVERED,
+		"2 programs, forwarded as " ID);
+	(void)temporary_read(place.folder, "queued", text, sizeof text);
+	const char *begin = "Delivered-To: ann-away@host.test\n" CONTENT;
+	assert_memory_equal(text, begin, strlen(begin));
+	temporary_write(place.folder, ".qmail-away", "&carl@y.test\n", 0600);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_EXPANDED,
+		"2.0.0 forwarded as " ID);
+	forward_with(&place, ANSWER("N\x1fnot wanted"), OUTCOME_FAILED,
+		"not wanted");
+	forward_with(&place,
+		ANSWER("N\x35"
+		       "full"),
+		OUTCOME_DEFERRED, "full");
+	stop(&place);
+}
+
+static void
+expect_lookup(struct place *place, const char *dash, const char *extension,
+	enum outcome outcome)
+{
+	snprintf(place->request.dash, sizeof place->request.dash, "%s", dash);
+	snprintf(place->request.extension, sizeof place->request.extension,
+		"%s", extension);
+	assert_int_equal(deliver_lookup(&place->account, &place->request,
+				 &place->report),
+		outcome);
+	assert_int_equal(place->report.outcome, outcome);
+	assert_int_equal(place->report.magic, WARDEN_MAGIC);
+}
+
+static void
+test_lookup(void **state)
+{
+	struct place place;
+
+	(void)state;
+	start(&place);
+	temporary_write(place.folder, ".qmail-x", "#\n", 0600);
+	temporary_write(place.folder, ".qmail-empty", "", 0600);
+	temporary_write(place.folder, ".qmail-open", "#\n", 0666);
+	expect_lookup(&place, "", "", OUTCOME_DELIVERED);
+	expect_lookup(&place, "-", "x", OUTCOME_DELIVERED);
+	expect_lookup(&place, "-", "empty", OUTCOME_DELIVERED);
+	expect_lookup(&place, "-", "y", OUTCOME_FAILED);
+	expect_lookup(&place, "-", "open", OUTCOME_DEFERRED);
+	expect_lookup(&place, "-", "x\n", OUTCOME_DEFERRED);
+	snprintf(place.account.home, sizeof place.account.home, "/nowhere");
+	expect_lookup(&place, "", "", OUTCOME_DEFERRED);
+	stop(&place);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_default),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_hostile_requests),
+		cmocka_unit_test(test_forwards),
+		cmocka_unit_test(test_lookup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

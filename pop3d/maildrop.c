@@ -238,8 +238,8 @@ scan(struct maildrop *drop)
 
 /*
  * Opens the folder that path names below the folder at, component by component,
- * so that no link is followed. Folders on the way need not be readable. Returns a
- * descriptor, or -1 with errno.
+ * so that no link is followed. Folders on the way need not be readable. Returns
+ * a descriptor, or -1 with errno.
  */
 static int
 open_below(int at, const char *path)

@@ -20,8 +20,8 @@
 #include "lib/accounts.h"
 
 /*
- * So many messages are listed at most; those beyond have their turn when some of
- * these are gone. Bounds the memory of a session.
+ * So many messages are listed at most; those beyond have their turn when some
+ * of these are gone. Bounds the memory of a session.
  */
 #define MAILDROP_MESSAGES_MAX 1000000
 /* The longest unique id, with its NUL (RFC 1939 section 7). */
@@ -61,18 +61,18 @@ struct maildrop {
 /*
  * Opens the account's Maildir and lists new/ and cur/. A Maildir, or a half of
  * it, that does not exist is empty. Returns 0, or -1 with errno: it cannot be
- * read (ELOOP or ENOTDIR: a part of the path is a link or no folder; EINVAL: the
- * path leads upwards; ENOMEM), and there is nothing to close.
+ * read (ELOOP or ENOTDIR: a part of the path is a link or no folder; EINVAL:
+ * the path leads upwards; ENOMEM), and there is nothing to close.
  */
 int maildrop_open(struct maildrop *drop, const struct account *account);
 
 void maildrop_close(struct maildrop *drop);
 
 /*
- * The octets of the message on the wire: every line end as CRLF, without doubled
- * dots and without the final dot. Taken from ",W=" in the file name if ",S="
- * beside it is the file's size, else counted once and remembered. A file that
- * cannot be read now has its size in the file system.
+ * The octets of the message on the wire: every line end as CRLF, without
+ * doubled dots and without the final dot. Taken from ",W=" in the file name if
+ * ",S=" beside it is the file's size, else counted once and remembered. A file
+ * that cannot be read now has its size in the file system.
  */
 uint64_t
 maildrop_octets(struct maildrop *drop, struct maildrop_message *message);
@@ -102,8 +102,8 @@ int maildrop_is_unchanged(
 
 /*
  * Lists the folders again and brings name, folder and gone of every message up
- * to date; no message is added. 0, or -1 with errno and nothing changed; EAGAIN:
- * the folders changed too fast, or hold too much, to tell what is gone.
+ * to date; no message is added. 0, or -1 with errno and nothing changed;
+ * EAGAIN: the folders changed too fast, or hold too much, to tell what is gone.
  */
 int maildrop_refresh(struct maildrop *drop);
 
@@ -117,10 +117,10 @@ struct maildrop_update {
 };
 
 /*
- * The UPDATE state (RFC 1939 section 6): removes the marked messages, moves those
- * retrieved from new/ to cur/ as seen (":2,S"), never over another file, and
- * syncs each folder that changed, once. Returns 0 if all marked messages are
- * gone and the folders are synced, else -1; *update tells in both cases.
+ * The UPDATE state (RFC 1939 section 6): removes the marked messages, moves
+ * those retrieved from new/ to cur/ as seen (":2,S"), never over another file,
+ * and syncs each folder that changed, once. Returns 0 if all marked messages
+ * are gone and the folders are synced, else -1; *update tells in both cases.
  * (In pop3d/update.c.)
  */
 int maildrop_update(struct maildrop *drop, struct maildrop_update *update);

@@ -24,8 +24,8 @@ enum retrieve_result {
 /*
  * Answers RETR (lines is RETRIEVE_ALL) or TOP (the header, the empty line after
  * it and lines lines of the body). The size in the answer to RETR is that of
- * maildrop_octets, and left out if the file has changed since it was listed. The
- * client may take idle_ms for each buffer of output.
+ * maildrop_octets, and left out if the file has changed since it was listed.
+ * The client may take idle_ms for each buffer of output.
  */
 enum retrieve_result
 retrieve_message(struct maildrop *drop, struct maildrop_message *message,

@@ -52,9 +52,9 @@ flush(struct pop3_state *state)
 }
 
 /*
- * Reads and answers one command. A line that ended in a bare LF is one too: here
- * no other server reads the same octets otherwise. *why is set when the session
- * ends.
+ * Reads and answers one command. A line that ended in a bare LF is one too:
+ * here no other server reads the same octets otherwise. *why is set when the
+ * session ends.
  */
 static enum pop3_next
 serve_command(struct pop3_state *state, const char **why)

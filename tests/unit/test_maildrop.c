@@ -1,7 +1,7 @@
 /*
- * The maildrop: what is listed and in which order, sizes, unique ids, files that
- * others rename or remove, and the UPDATE state. Each test has a Maildir of its
- * own below a temporary folder.
+ * The maildrop: what is listed and in which order, sizes, unique ids, files
+ * that others rename or remove, and the UPDATE state. Each test has a Maildir
+ * of its own below a temporary folder.
  */
 #include "pop3d/maildrop.h"
 #include <errno.h>
@@ -227,9 +227,8 @@ test_sizes(void **state)
 static void
 test_uidl(void **state)
 {
-	static const char SEVENTY[] =
-		"1.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	static const char SEVENTY[] = "1.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+				      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 	struct place *place = *state;
 	struct maildrop drop;
 	char first[16][MAILDROP_UIDL_SIZE], again[MAILDROP_UIDL_SIZE];

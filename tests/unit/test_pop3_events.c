@@ -1,6 +1,6 @@
 /*
- * POP3 sessions in which something happens meanwhile: lines that are too long or
- * come in parts, files that others change, a login part that misbehaves.
+ * POP3 sessions in which something happens meanwhile: lines that are too long
+ * or come in parts, files that others change, a login part that misbehaves.
  */
 #include "tests/unit/pop3_harness.h"
 

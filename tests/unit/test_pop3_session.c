@@ -1,6 +1,7 @@
 /*
- * Whole sessions over a socket pair: what the client sends and what it gets, and
- * what is left in the Maildir. Each row of the table has a Maildir of its own.
+ * Whole sessions over a socket pair: what the client sends and what it gets,
+ * and what is left in the Maildir. Each row of the table has a Maildir of its
+ * own.
  */
 #include "tests/unit/pop3_harness.h"
 

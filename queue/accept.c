@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -333,6 +334,7 @@ serve(struct writer *writer)
 	 * after it the message is ours. */
 	if (make_durable(writer) < 0)
 		return -1;
+	(void)flock(acceptance->file, LOCK_UN);
 	/* An answer that does not arrive changes nothing: it is accepted. */
 	(void)answer(writer, 'A', acceptance->id, IDENT_LENGTH);
 	snprintf(line, sizeof line, "incoming/%s", acceptance->id);

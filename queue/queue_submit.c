@@ -181,6 +181,13 @@ take_envelope(struct work *work, const char *octets, size_t length)
 	return 0;
 }
 
+static void
+too_slow(int number)
+{
+	(void)number;
+	_exit(SUBMIT_TIMEOUT);
+}
+
 static int
 run(struct work *work)
 {
@@ -229,7 +236,7 @@ main(int argc, char **argv)
 			home_path(&work->home, "control", control),
 			&work->settings, why, sizeof why) < 0)
 		return fail(SUBMIT_CONFIG, why, "");
-	/* A caller that never ends: SIGALRM ends us, nothing is accepted. */
+	signal(SIGALRM, too_slow);
 	alarm(CALLER_S);
 	int status = run(work);
 	envelope_free(&work->envelope);

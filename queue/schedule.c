@@ -1,0 +1,40 @@
+#include "queue/runner.h"
+
+/* A bucket further ahead than any interval comes from a clock that was wrong. */
+#define BUCKET_AHEAD_MINUTES (24 * 60)
+
+static uint64_t
+square_root(uint64_t value)
+{
+	uint64_t root = 0;
+
+	for (uint64_t bit = (uint64_t)1 << 31; bit > 0; bit >>= 1)
+		if ((root | bit) * (root | bit) <= value)
+			root |= bit;
+	return root;
+}
+
+uint64_t
+schedule_next_ms(uint64_t arrival_ms, uint64_t now_ms, enum channel channel)
+{
+	uint64_t age_s = now_ms > arrival_ms ? (now_ms - arrival_ms) / 1000 : 0;
+	uint64_t n = square_root(age_s) + (channel == CHANNEL_LOCAL ? 10 : 20);
+	/* a clock that was set back must not make it wait for years */
+	uint64_t base_ms = now_ms > arrival_ms ? arrival_ms : now_ms;
+
+	return base_ms + n * n * 1000;
+}
+
+uint64_t
+schedule_minute(uint64_t due_ms)
+{
+	return (due_ms + 59999) / 60000;
+}
+
+bool
+schedule_bucket_is_due(uint64_t minute, uint64_t now_ms)
+{
+	uint64_t now = now_ms / 60000;
+
+	return minute <= now || minute > now + BUCKET_AHEAD_MINUTES;
+}

@@ -13,14 +13,14 @@ grep -nE '(^|[^_[:alnum:]])(popen|system|strcpy|strcat|sprintf|vsprintf|gets|all
 	"$@" >"$work/found"
 none "no popen, system, strcpy and their kind" "$work/found"
 
-grep -nE '(TODO|FIXME|XXX|HACK)([^[:alnum:]]|$)' "$@" | grep -v 'XXXXXX' \
+grep -nE '(^|[^_[:alnum:]])(TODO|FIXME|XXX|HACK)([^[:alnum:]]|$)' "$@" | grep -v 'XXXXXX' \
 	>"$work/found"
 none "no marks of unfinished work" "$work/found"
 
 wc -l "$@" | awk '$2 != "total" && $1 > 600' >"$work/found"
 none "no file above 600 lines" "$work/found"
 
-grep -nE "^typedef struct" "$@" >"$work/found"
+grep -nE '^typedef (struct|union)[^(;]*(\{|;)' "$@" >"$work/found"
 none "no typedef for a struct" "$work/found"
 
 # libowfat's headers stand bare in the include path; only lib/ow.h may take them.

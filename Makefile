@@ -87,9 +87,12 @@ pop3d = pop3d/login.o pop3d/auth_ask.o
 authd = tools/authd.o tools/auth_check.o tools/auth_program.o \
 	tools/auth_system.o tools/secrets.o local/warden_ask.o \
 	lib/accounts_system.o
-sendmail = tools/sendmail.o queue/submit.o
-queue-list = tools/queue_list.o queue/layout.o queue/message_file.o
-queue-stat = tools/queue_stat.o queue/layout.o
+sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
+	tools/spool.o tools/queue_show.o tools/queue_walk.o queue/submit.o \
+	queue/layout.o queue/message_file.o
+queue-list = tools/queue_list.o tools/queue_show.o tools/queue_walk.o \
+	queue/layout.o queue/message_file.o
+queue-stat = tools/queue_stat.o tools/queue_walk.o queue/layout.o
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o

@@ -1,0 +1,588 @@
+/*
+ * The SMTP client against a server that follows a script: lines that begin with
+ * ">" it must receive, those with "<" it sends; "-" nothing may be waiting; "!"
+ * it closes; "$" the client must close.
+ */
+#include "remote/client.h"
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <cmocka.h>
+
+#define LENGTH(array) (sizeof(array) / sizeof(array)[0])
+#define RECIPIENTS_MAX 120
+#define CUT_OCTETS 4000000
+
+#define PLAIN "<220 hi\n>EHLO me.test\n<250-hi\n<250 HELP\n"
+#define PIPE "<220 hi\n>EHLO me.test\n<250-hi\n<250 PIPELINING\n"
+#define FULL                                                                 \
+	"<220 hi\n>EHLO me.test\n<250-hi\n<250-pipelining\n<250-SIZE 1000\n" \
+	"<250-8BITMIME\n<250-DSN\n<250-SMTPUTF8\n<250 ENHANCEDSTATUSCODES\n"
+#define MAIL ">MAIL FROM:<s@x.test>\n"
+#define TO(n) ">RCPT TO:<r" #n "@y.test>\n"
+#define OK "<250 2.0.0 ok\n"
+#define GO "<354 go\n"
+#define BODY ">Subject: x\n>\n>..dot\n>end\n>.\n"
+#define CONTENT "Subject: x\n\n.dot\nend\n"
+
+struct row {
+	const char *name, *script;
+	enum client_result greet, send;
+	const char *results; /* a letter for each recipient: R, D, F, or A */
+	const char *text;    /* within the first one's text, or client->text */
+	const char *content; /* NULL: CONTENT */
+	int smtputf8, requiretls, duplicate;
+};
+
+static const struct row ROWS[] = {
+	{"one command at a time",
+		PLAIN MAIL "-\n" OK TO(0) "-\n" OK TO(
+			1) "-\n" OK ">DATA\n-\n" GO BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RR",
+		"250 2.0.0 ok (host mx.test [192.0.2.1])", NULL, 0, 0, 0},
+	{"pipelining",
+		PIPE MAIL TO(0) TO(1) ">DATA\n" OK OK OK GO BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RR", "250 2.0.0 ok", NULL, 0, 0, 0},
+	{"HELO",
+		"<220 hi\n>EHLO me.test\n<500 what\n>HELO me.test\n<250 "
+		"hi\n" MAIL OK TO(0) OK ">DATA\n" GO BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "R", "250", NULL, 0, 0, 0},
+	{"all extensions",
+		FULL ">MAIL FROM:<s@x.test> SIZE=7 BODY=8BITMIME SMTPUTF8 "
+		     "RET=HDRS ENVID=e+2B\n>RCPT TO:<r0@y.test> "
+		     "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;o\n>DATA\n" OK OK GO
+		     ">\xc3\xa4\n>b\n>.\n" OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "R", "250", "\xc3\xa4\nb", 1, 0, 0},
+	{"greeting 5xx", "<554 no\n", CLIENT_NEXT_HOST, 0, "",
+		"554 no (host mx.test [192.0.2.1])", NULL, 0, 0, 0},
+	{"greeting 421", "<421 4.3.2 busy\n!\n", CLIENT_NEXT_HOST, 0, "",
+		"421 4.3.2 busy", NULL, 0, 0, 0},
+	{"no greeting", "!\n", CLIENT_NEXT_HOST, 0, "", "4.4.2", NULL, 0, 0, 0},
+	{"a greeting of another protocol", "<+OK POP\n", CLIENT_NEXT_HOST, 0,
+		"", "4.4.2", NULL, 0, 0, 0},
+	{"no word", "$\n", CLIENT_NEXT_HOST, 0, "", "no reply in time", NULL, 0,
+		0, 0},
+	{"gone after EHLO", "<220 hi\n>EHLO me.test\n!\n", CLIENT_NEXT_HOST, 0,
+		"", "4.4.2", NULL, 0, 0, 0},
+	{"EHLO and HELO refused",
+		"<220 hi\n>EHLO me.test\n<550 a\n>HELO me.test\n<550 b\n",
+		CLIENT_NEXT_HOST, 0, "", "550 b", NULL, 0, 0, 0},
+	{"mixed replies",
+		PIPE MAIL TO(0) TO(1) TO(2)
+			TO(3) ">DATA\n" OK "<550-5.1.1 no\n<550 5.1.1 user\n" OK
+			      "<451 4.7.1 later\n" OK GO BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "FRDR", "550 5.1.1 no user (host", NULL,
+		0, 0, 0},
+	{"all refused, and DATA too",
+		PIPE MAIL TO(0) TO(1) ">DATA\n" OK "<550 a\n<450 b\n"
+				      "<554 none\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "FD", "550 a", NULL, 0, 0, 0},
+	{"all refused, but 354",
+		PIPE MAIL TO(0) TO(1) ">DATA\n" OK "<550 a\n<450 b\n" GO
+				      ">.\n<554 none\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "FD", "550 a", NULL, 0, 0, 0},
+	{"all refused one by one",
+		PLAIN MAIL OK TO(0) "<550 a\n" TO(1) "<550 b\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "FF", "550 a", NULL, 0, 0, 0},
+	{"MAIL refused", PLAIN MAIL "<550 bad sender\n>QUIT\n", CLIENT_OK,
+		CLIENT_OK, "FF", "550 bad sender", NULL, 0, 0, 0},
+	{"MAIL refused in a pipeline",
+		PIPE MAIL TO(0) TO(1) ">DATA\n<450 later\n<503 a\n<503 b\n"
+				      "<503 c\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "DD", "450 later", NULL, 0, 0, 0},
+	{"MAIL 421", PIPE MAIL TO(0) TO(1) ">DATA\n<421 bye\n!\n", CLIENT_OK,
+		CLIENT_NEXT_HOST, "TT", "421 bye", NULL, 0, 0, 0},
+	{"gone at MAIL", PLAIN MAIL "!\n", CLIENT_OK, CLIENT_NEXT_HOST, "TT",
+		"4.4.2", NULL, 0, 0, 0},
+	{"gone at RCPT", PLAIN MAIL OK TO(0) OK TO(1) "!\n", CLIENT_OK,
+		CLIENT_CLOSE, "DD", "4.4.2 connection lost after RCPT", NULL, 0,
+		0, 0},
+	{"421 at RCPT", PLAIN MAIL OK TO(0) "<550 no\n" TO(1) "<421 bye\n!\n",
+		CLIENT_OK, CLIENT_CLOSE, "FDD", "550 no", NULL, 0, 0, 0},
+	{"3xx at RCPT", PLAIN MAIL OK TO(0) "<354 go\n", CLIENT_OK,
+		CLIENT_CLOSE, "DD", "4.4.2", NULL, 0, 0, 0},
+	{"gone at DATA", PLAIN MAIL OK TO(0) OK ">DATA\n!\n", CLIENT_OK,
+		CLIENT_CLOSE, "D", "4.4.2 connection lost after DATA", NULL, 0,
+		0, 0},
+	{"DATA refused", PLAIN MAIL OK TO(0) OK ">DATA\n<554 no\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "F", "554 no", NULL, 0, 0, 0},
+	{"DATA 250", PLAIN MAIL OK TO(0) OK ">DATA\n" OK, CLIENT_OK,
+		CLIENT_CLOSE, "D", "4.4.2", NULL, 0, 0, 0},
+	{"refused at the end",
+		PLAIN MAIL OK TO(0) OK TO(1) OK ">DATA\n" GO BODY
+						"<552 5.3.4 too big\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "FF", "552 5.3.4 too big", NULL, 0, 0, 0},
+	{"deferred at the end with 421",
+		PLAIN MAIL OK TO(0) OK ">DATA\n" GO BODY "<421 bye\n!\n",
+		CLIENT_OK, CLIENT_CLOSE, "D", "421 bye", NULL, 0, 0, 0},
+	{"gone after the final dot",
+		PLAIN MAIL OK TO(0) OK ">DATA\n" GO BODY "!\n", CLIENT_OK,
+		CLIENT_CLOSE, "D", "may arrive twice", NULL, 0, 0, 1},
+	{"silent after the final dot",
+		PLAIN MAIL OK TO(0) OK ">DATA\n" GO BODY "$\n", CLIENT_OK,
+		CLIENT_CLOSE, "D", "may arrive twice", NULL, 0, 0, 1},
+	{"too many recipients",
+		PIPE MAIL TO(0) TO(1)
+			TO(2) ">DATA\n" OK OK
+			      "<452 4.5.3 too many\n<552 too many\n" GO BODY OK
+			      ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RAA", "250", NULL, 0, 0, 0},
+	{"too many, one by one",
+		PLAIN MAIL OK TO(0) OK TO(1) "<552 too many\n>DATA\n" GO BODY OK
+					     ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RAA", "250", NULL, 0, 0, 0},
+	{"a full mailbox is not too many",
+		PIPE MAIL TO(0) TO(1) TO(2) ">DATA\n" OK OK "<552 5.2.2 full\n"
+					    "<452 4.2.2 full\n" GO BODY OK
+					    ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RFD", "250", NULL, 0, 0, 0},
+	{"the first is too many",
+		PLAIN MAIL OK TO(0) "<452 too many\n" TO(1) "<552 no\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "DF", "452 too many", NULL, 0, 0, 0},
+	{"SMTPUTF8 is not offered", PLAIN ">QUIT\n", CLIENT_OK, CLIENT_OK, "FF",
+		"5.6.7", NULL, 1, 0, 0},
+	{"TLS is demanded", FULL ">QUIT\n", CLIENT_OK, CLIENT_OK, "F", "5.7.30",
+		NULL, 0, 1, 0},
+	{"8bit without 8BITMIME",
+		PLAIN MAIL OK TO(0) OK ">DATA\n" GO ">\xe4\n>.\n" OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "R", "250", "\xe4\n", 0, 0, 0},
+	{"an empty message",
+		PLAIN MAIL OK TO(0) OK ">DATA\n" GO ">.\n" OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "R", "250", "", 0, 0, 0},
+	{"a dot alone, without an end",
+		PLAIN MAIL OK TO(0) OK ">DATA\n" GO ">..\n>.\n" OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "R", "250", ".", 0, 0, 0},
+};
+
+/* One received line must be the script's, with CRLF. Returns whether. */
+static int
+expect_line(int fd, const char *text, size_t len)
+{
+	char octet;
+	size_t i;
+
+	for (i = 0; i < len + 2; i++) {
+		char want = i < len ? text[i] : i == len ? '\r' : '\n';
+
+		if (read(fd, &octet, 1) != 1 || octet != want)
+			return 0;
+	}
+	return 1;
+}
+
+static int
+is_silent(int fd)
+{
+	struct pollfd item = {.fd = fd, .events = POLLIN};
+
+	return poll(&item, 1, 30) == 0;
+}
+
+static int
+follow_step(int fd, const char *step, size_t len)
+{
+	char octet;
+
+	switch (step[0]) {
+	case '>':
+		return expect_line(fd, step + 1, len - 1);
+	case '<':
+		return write(fd, step + 1, len - 1) == (ssize_t)len - 1 &&
+		       write(fd, "\r\n", 2) == 2;
+	case '-':
+		return is_silent(fd);
+	case '!':
+		return shutdown(fd, SHUT_RDWR) == 0;
+	case '$':
+		return read(fd, &octet, 1) == 0;
+	default:
+		return 0;
+	}
+}
+
+/* The server: never returns. */
+static void
+follow(int fd, const char *script)
+{
+	const char *end;
+
+	alarm(30);
+	for (; *script != '\0'; script = end + 1) {
+		end = strchr(script, '\n');
+		if (end == NULL)
+			_exit(2);
+		if (!follow_step(fd, script, (size_t)(end - script))) {
+			fprintf(stderr, "# at: %.*s\n", (int)(end - script),
+				script);
+			_exit(1);
+		}
+	}
+	_exit(0);
+}
+
+struct told {
+	char letter[RECIPIENTS_MAX + 1];
+	char text[RECIPIENTS_MAX][OUTCOME_TEXT_MAX + 1];
+};
+
+static void
+take_result(void *context, size_t index, enum outcome outcome, const char *text)
+{
+	struct told *told = context;
+
+	assert_true(index < RECIPIENTS_MAX);
+	assert_int_equal('T', told->letter[index]);
+	told->letter[index] = outcome == OUTCOME_RELAYED    ? 'R'
+			      : outcome == OUTCOME_FAILED   ? 'F'
+			      : outcome == OUTCOME_DEFERRED ? 'D'
+							    : '?';
+	assert_true(strlen(text) <= OUTCOME_TEXT_MAX);
+	memcpy(told->text[index], text, strlen(text) + 1);
+}
+
+/* Everything of one conversation. */
+struct scene {
+	struct client client;
+	struct client_message message;
+	struct client_recipient recipient[RECIPIENTS_MAX];
+	char address[RECIPIENTS_MAX][32];
+	struct told told;
+	int fd;
+	pid_t child;
+};
+
+static struct scene *
+open_scene(const char *script, size_t recipients, const char *content)
+{
+	static const struct client_timeouts timeouts = {
+		1000, 400, 3000, 3000, 3000, 3000, 400};
+	struct scene *scene = calloc(1, sizeof *scene);
+	int pair[2];
+	size_t i;
+
+	assert_non_null(scene);
+	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	scene->child = fork();
+	assert_true(scene->child >= 0);
+	if (scene->child == 0) {
+		close(pair[0]);
+		follow(pair[1], script);
+	}
+	close(pair[1]);
+	scene->fd = pair[0];
+	for (i = 0; i < recipients; i++) {
+		snprintf(scene->address[i], sizeof scene->address[i],
+			"r%zu@y.test", i);
+		scene->recipient[i].address = scene->address[i];
+		scene->told.letter[i] = 'T';
+	}
+	scene->message = (struct client_message){.reverse_path = "s@x.test",
+		.recipient = scene->recipient,
+		.recipients = recipients,
+		.result = take_result,
+		.context = &scene->told,
+		.offset = 3,
+		.octets = strlen(content)};
+	scene->message.content_fd = memfd_create("content", MFD_CLOEXEC);
+	assert_int_equal(3, write(scene->message.content_fd, "no\n", 3));
+	assert_int_equal(strlen(content),
+		write(scene->message.content_fd, content, strlen(content)));
+	client_start(
+		&scene->client, scene->fd, "mx.test", "192.0.2.1", &timeouts);
+	return scene;
+}
+
+/* Ends the conversation; the server must have seen its whole script. */
+static void
+close_scene(struct scene *scene, const char *name)
+{
+	int status;
+
+	close(scene->fd);
+	close(scene->message.content_fd);
+	assert_int_equal(scene->child, waitpid(scene->child, &status, 0));
+	if (status != 0)
+		fail_msg("%s: the script was not followed", name);
+	free(scene);
+}
+
+static void
+add_parameters(struct scene *scene)
+{
+	scene->message.ret = 2;
+	scene->message.envid = "e+2B";
+	scene->recipient[0].notify = 2 | 8;
+	scene->recipient[0].orcpt = "rfc822;o";
+}
+
+static void
+check_row(const struct row *row, struct scene *scene)
+{
+	size_t i, again = 0;
+
+	for (i = 0; row->results[i] != '\0'; i++) {
+		if (scene->recipient[i].state == CLIENT_AGAIN) {
+			assert_int_equal('T', scene->told.letter[i]);
+			scene->told.letter[i] = 'A';
+			again++;
+		}
+	}
+	assert_string_equal(row->results, scene->told.letter);
+	assert_int_equal(again, scene->message.again);
+	assert_int_equal(row->duplicate, scene->message.possible_duplicate);
+	if (strstr(row->send == CLIENT_NEXT_HOST ? scene->client.text
+						 : scene->told.text[0],
+		    row->text) == NULL)
+		fail_msg("%s: %s%s", row->name, scene->told.text[0],
+			scene->client.text);
+}
+
+static void
+run_row(const struct row *row)
+{
+	struct scene *scene = open_scene(row->script, strlen(row->results),
+		row->content != NULL ? row->content : CONTENT);
+	enum client_result result = client_greet(&scene->client, "me.test");
+
+	if (result != row->greet)
+		fail_msg("%s: greeting: %d %s", row->name, result,
+			scene->client.text);
+	if (result != CLIENT_OK) {
+		assert_non_null(strstr(scene->client.text, row->text));
+		assert_int_equal(
+			row->text[0] == '5' ? OUTCOME_FAILED : OUTCOME_DEFERRED,
+			scene->client.outcome);
+		close_scene(scene, row->name);
+		return;
+	}
+	scene->message.smtputf8 = row->smtputf8;
+	scene->message.requiretls = row->requiretls;
+	if (row->smtputf8)
+		add_parameters(scene);
+	result = client_send_message(&scene->client, &scene->message);
+	if (result != row->send)
+		fail_msg("%s: %d %s", row->name, result, scene->told.text[0]);
+	check_row(row, scene);
+	client_quit(&scene->client);
+	close_scene(scene, row->name);
+}
+
+static void
+test_scripts(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < LENGTH(ROWS); i++)
+		run_row(&ROWS[i]);
+}
+
+/* What one transaction leaves over goes into the next, and another message
+ * follows after RSET where one is needed. */
+static void
+test_again_and_next(void **state)
+{
+	struct scene *scene = open_scene(
+		PIPE MAIL TO(0) TO(1) TO(
+			2) ">DATA\n" OK OK "<452 many\n"
+			   "<452 many\n" GO BODY OK MAIL TO(1) TO(
+				   2) ">DATA\n" OK OK "<550 no\n" GO BODY OK
+				   MAIL TO(0) TO(1) TO(
+					   2) ">DATA\n" OK OK OK OK
+					      "<451 not now\n"
+					      ">RSET\n" OK MAIL TO(0) TO(1)
+						      TO(2) ">DATA\n" OK
+							    "<550 a\n<550 "
+							    "b\n<550 c\n<503 "
+							    "d\n>RSET\n!\n",
+		3, CONTENT);
+	struct client *client = &scene->client;
+	size_t i, round;
+
+	(void)state;
+	assert_int_equal(CLIENT_OK, client_greet(client, "me.test"));
+	assert_int_equal(
+		CLIENT_OK, client_send_message(client, &scene->message));
+	assert_int_equal(2, scene->message.again);
+	assert_int_equal(
+		CLIENT_OK, client_send_message(client, &scene->message));
+	assert_int_equal(0, scene->message.again);
+	assert_string_equal("RRF", scene->told.letter);
+	/* Nothing left: nothing is said. */
+	assert_int_equal(
+		CLIENT_OK, client_send_message(client, &scene->message));
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 3; i++) {
+			scene->recipient[i].state = CLIENT_TODO;
+			scene->told.letter[i] = 'T';
+		}
+		assert_int_equal(round < 2 ? CLIENT_OK : CLIENT_NEXT_HOST,
+			client_send_message(client, &scene->message));
+		assert_string_equal(round == 0	 ? "DDD"
+				    : round == 1 ? "FFF"
+						 : "TTT",
+			scene->told.letter);
+	}
+	assert_int_equal(
+		CLIENT_NEXT_HOST, client_send_message(client, &scene->message));
+	close_scene(scene, "again and next");
+}
+
+/* A hundred and ten recipients go in batches: 50, 50, 10 and DATA. */
+static void
+test_batches(void **state)
+{
+	static const size_t batch[] = {50, 50, 10};
+	char script[16000] = PIPE MAIL;
+	size_t used = strlen(script), i, k, number = 0;
+	struct scene *scene;
+
+	(void)state;
+	for (k = 0; k < LENGTH(batch); k++) {
+		for (i = 0; i < batch[k]; i++)
+			used += (size_t)snprintf(script + used,
+				sizeof script - used,
+				">RCPT TO:<r%zu@y.test>\n", number++);
+		used += (size_t)snprintf(script + used, sizeof script - used,
+			k == 0	 ? "-\n<250 mail\n"
+			: k == 2 ? ">DATA\n"
+				 : "-\n");
+		for (i = 0; i < batch[k]; i++)
+			used += (size_t)snprintf(
+				script + used, sizeof script - used, OK);
+	}
+	snprintf(script + used, sizeof script - used, GO BODY OK ">QUIT\n");
+	scene = open_scene(script, 110, CONTENT);
+	assert_int_equal(CLIENT_OK, client_greet(&scene->client, "me.test"));
+	assert_int_equal(CLIENT_OK,
+		client_send_message(&scene->client, &scene->message));
+	assert_int_equal(110, strspn(scene->told.letter, "R"));
+	client_quit(&scene->client);
+	close_scene(scene, "batches");
+}
+
+/* The limit of SIZE, and content that is shorter than it should be. */
+static void
+test_content(void **state)
+{
+	char large[2000];
+	struct scene *scene;
+
+	(void)state;
+	memset(large, 'x', sizeof large);
+	large[sizeof large - 1] = '\0';
+	scene = open_scene(FULL ">QUIT\n", 1, large);
+	assert_int_equal(CLIENT_OK, client_greet(&scene->client, "me.test"));
+	assert_int_equal(1000, scene->client.size_limit);
+	assert_int_equal(CLIENT_OK,
+		client_send_message(&scene->client, &scene->message));
+	assert_string_equal("F", scene->told.letter);
+	assert_memory_equal("5.3.4 ", scene->told.text[0], 6);
+	client_quit(&scene->client);
+	close_scene(scene, "size");
+
+	scene = open_scene(FULL ">QUIT\n", 1, CONTENT);
+	scene->message.octets++;
+	assert_int_equal(CLIENT_OK, client_greet(&scene->client, "me.test"));
+	assert_int_equal(CLIENT_OK,
+		client_send_message(&scene->client, &scene->message));
+	assert_string_equal("D", scene->told.letter);
+	client_quit(&scene->client);
+	close_scene(scene, "short content, found before");
+
+	scene = open_scene(
+		PLAIN MAIL OK TO(0) OK ">DATA\n" GO "$\n", 1, CONTENT);
+	scene->message.octets++;
+	assert_int_equal(CLIENT_OK, client_greet(&scene->client, "me.test"));
+	assert_int_equal(CLIENT_CLOSE,
+		client_send_message(&scene->client, &scene->message));
+	assert_string_equal("D", scene->told.letter);
+	assert_memory_equal("4.3.0 ", scene->told.text[0], 6);
+	client_quit(&scene->client);
+	close_scene(scene, "short content, found too late");
+}
+
+/* A server that breaks off in the middle of much content. */
+static void
+test_cut_short(void **state)
+{
+	char *content = malloc(CUT_OCTETS + 1);
+	struct scene *scene;
+	size_t i;
+
+	(void)state;
+	assert_non_null(content);
+	content[CUT_OCTETS] = '\0';
+	for (i = 0; i < CUT_OCTETS; i++)
+		content[i] = i % 50 == 49 ? '\n' : 'x';
+	scene = open_scene(
+		PLAIN MAIL OK TO(0) OK ">DATA\n" GO "!\n", 1, content);
+	assert_int_equal(CLIENT_OK, client_greet(&scene->client, "me.test"));
+	assert_int_equal(CLIENT_CLOSE,
+		client_send_message(&scene->client, &scene->message));
+	assert_string_equal("D", scene->told.letter);
+	assert_int_equal(0, scene->message.possible_duplicate);
+	close_scene(scene, "cut short");
+
+	scene = open_scene(PLAIN MAIL OK TO(0) OK ">DATA\n" GO
+						  "<552 5.3.4 too much\n!\n",
+		1, content);
+	assert_int_equal(CLIENT_OK, client_greet(&scene->client, "me.test"));
+	assert_int_equal(CLIENT_CLOSE,
+		client_send_message(&scene->client, &scene->message));
+	assert_string_equal("F", scene->told.letter);
+	assert_non_null(strstr(scene->told.text[0], "552 5.3.4"));
+	close_scene(scene, "cut short with a word");
+	free(content);
+}
+
+static void
+test_connect(void **state)
+{
+	struct sockaddr_storage address;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+	socklen_t len = sizeof *v4;
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fd;
+
+	(void)state;
+	memset(&address, 0, sizeof address);
+	v4->sin_family = AF_INET;
+	v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(
+		0, bind(listener, (struct sockaddr *)&address, sizeof *v4));
+	assert_int_equal(
+		0, getsockname(listener, (struct sockaddr *)&address, &len));
+	assert_int_equal(-1, client_connect(&address, 1000));
+	assert_int_equal(0, listen(listener, 1));
+	fd = client_connect(&address, 1000);
+	assert_true(fd >= 0);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	close(fd);
+	close(listener);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_scripts),
+		cmocka_unit_test(test_again_and_next),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_content),
+		cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_connect),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

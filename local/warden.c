@@ -1,0 +1,433 @@
+/*
+ * The warden is the one root process. For each request a child of it becomes a
+ * mailbox's owner for good and delivers a message, serves a POP3 session, or
+ * looks whether an address has instructions.
+ *
+ * Runs as root, because nobody else can become another user.
+ * Is handed requests of one fixed size, with descriptors beside them, from the
+ * three programs that may send them (local/warden.h).
+ * Promises never to act as root or as one of the suite's own users: the child
+ * looks the account up again itself, whatever the request's sender believes.
+ * Never reads a message, an octet from the network or a path that it was given;
+ * what it reads of a request is magic, kind and account.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "lib/descriptors.h"
+#include "lib/durable.h"
+#include "lib/home.h"
+#include "lib/log.h"
+#include "lib/role.h"
+#include "lib/service.h"
+#include "lib/settings.h"
+#include "local/account.h"
+#include "local/deliver.h"
+#include "local/warden.h"
+#include "pop3d/session.h"
+
+#define CLIENTS_MAX 200
+#define CHILDREN_MAX 5000
+#define BACKLOG 200
+/* A child that delivers ends after this, in seconds, whatever it does. */
+#define DELIVERY_S (2 * 3600)
+
+static const struct role role = {
+	.program = "warden",
+	.user = "root",
+	.group = "root",
+	.descriptors = CLIENTS_MAX + 64,
+};
+
+struct warden_settings {
+	char *me;
+	int64_t children;
+};
+
+static const struct setting settings_table[] = {
+	{"me", SETTING_HOST, NULL, 0, 0, offsetof(struct warden_settings, me),
+		"this host's name, in names of delivered files"},
+	{"concurrencywarden", SETTING_NUMBER, "500", 1, CHILDREN_MAX,
+		offsetof(struct warden_settings, children),
+		"deliveries, sessions and look-ups at one time"},
+};
+
+struct client {
+	int fd;
+	uid_t uid;
+};
+
+struct server {
+	struct home home;
+	struct warden_settings settings;
+	int listener, signals;
+	struct client client[CLIENTS_MAX];
+	unsigned clients;
+	unsigned children;
+};
+
+/* A request with what came beside it. */
+struct work {
+	struct warden_request request;
+	int descriptor[DESCRIPTORS_MAX];
+	unsigned descriptors;
+};
+
+/* --- what may be asked, and by whom --- */
+
+struct rule {
+	enum warden_kind kind;
+	const char *user;
+	unsigned descriptors;
+};
+
+static const struct rule rules[] = {
+	{WARDEN_DELIVER, "_keep-local", 2},
+	{WARDEN_POP3, "_keep-auth", 3},
+	{WARDEN_LOOKUP, "_keep-resolve", 1},
+};
+
+static bool
+may_connect(const struct home *home, uid_t uid)
+{
+	for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+		if (home_is_user(home, rules[i].user, uid))
+			return true;
+	return false;
+}
+
+/* The texts that the warden itself reads are ended and printable. */
+static bool
+key_is_sound(const char *key)
+{
+	size_t length = strnlen(key, ACCOUNT_KEY_MAX);
+
+	if (length < 2 || length == ACCOUNT_KEY_MAX)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)key[i] < 32 || key[i] == 127)
+			return false;
+	return true;
+}
+
+static bool
+is_allowed(const struct server *server, const struct work *work, uid_t uid)
+{
+	const struct warden_request *request = &work->request;
+
+	if (request->magic != WARDEN_MAGIC || !key_is_sound(request->account))
+		return false;
+	for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+		if (rules[i].kind == request->kind)
+			return home_is_user(
+				       &server->home, rules[i].user, uid) &&
+			       work->descriptors == rules[i].descriptors;
+	return false;
+}
+
+/* --- the child --- */
+
+static void
+report(int fd, enum outcome outcome, const char *text)
+{
+	struct warden_report report = {
+		.magic = WARDEN_MAGIC, .outcome = outcome};
+
+	snprintf(report.text, sizeof report.text, "%s", text);
+	(void)durable_write_all(fd, &report, sizeof report);
+}
+
+static int
+deliver_message(const struct server *server, const struct account *account,
+	const struct work *work)
+{
+	struct warden_report result = {.magic = WARDEN_MAGIC};
+	struct stat st;
+
+	if (fstat(work->descriptor[0], &st) < 0 || !S_ISREG(st.st_mode)) {
+		report(work->descriptor[1], OUTCOME_DEFERRED,
+			"4.3.0 what came as the message is not a file");
+		return STATUS_TEMPORARY;
+	}
+	alarm(DELIVERY_S);
+	deliver(&server->home, account, &work->request, work->descriptor[0],
+		server->settings.me, &result);
+	return durable_write_all(work->descriptor[1], &result, sizeof result) ==
+			       0
+		       ? STATUS_DONE
+		       : STATUS_TEMPORARY;
+}
+
+static int
+look_up(const struct server *server, const struct account *account,
+	const struct work *work)
+{
+	const struct role_path path[] = {{account->home, ROLE_READ}, {NULL, 0}};
+	struct warden_report result = {.magic = WARDEN_MAGIC};
+	char why[300];
+
+	if (role_confine(path, false, CALLS_READ, &server->home, why,
+		    sizeof why) < 0) {
+		log_line("cannot confine a look-up: %s", why);
+		return STATUS_TEMPORARY;
+	}
+	deliver_lookup(account, &work->request, &result);
+	return durable_write_all(work->descriptor[0], &result, sizeof result) ==
+			       0
+		       ? STATUS_DONE
+		       : STATUS_TEMPORARY;
+}
+
+static int
+serve_session(const struct server *server, const struct account *account,
+	const struct work *work)
+{
+	char maildir[ACCOUNT_HOME_MAX * 2 + 2], why[300];
+	const struct role_path path[] = {{maildir, ROLE_WRITE}, {NULL, 0}};
+
+	snprintf(maildir, sizeof maildir, "%s/%s", account->home,
+		account->maildir);
+	if (role_confine(path, false, CALLS_READ | CALLS_WRITE, &server->home,
+		    why, sizeof why) < 0) {
+		log_line("cannot confine a session: %s", why);
+		return STATUS_TEMPORARY;
+	}
+	log_start("pop3d");
+	return pop3_session(account, &work->request, work->descriptor[0],
+		work->descriptor[1], work->descriptor[2]);
+}
+
+static void
+close_ours(const struct server *server)
+{
+	for (unsigned i = 0; i < server->clients; i++)
+		close(server->client[i].fd);
+	close(server->listener);
+	close(server->signals);
+}
+
+/*
+ * From here on there is only this account. Nothing of the request but its key has
+ * been read before role_become.
+ */
+static int
+serve(const struct server *server, const struct work *work)
+{
+	struct account account;
+	sigset_t none;
+
+	close_ours(server);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	switch (account_by_key(
+		&server->home, work->request.account, &account)) {
+	case ACCOUNT_FOUND:
+		break;
+	case ACCOUNT_NONE:
+		log_line("refused: %s is no account", work->request.account);
+		return STATUS_MISUSE;
+	case ACCOUNT_TROUBLE:
+		log_line("cannot look up %s: %s", work->request.account,
+			strerror(errno));
+		return STATUS_TEMPORARY;
+	}
+	if (role_become(&server->home, account.uid, account.gid, account.group,
+		    account.groups) < 0) {
+		log_line("cannot become %s (uid %u): %s", work->request.account,
+			(unsigned)account.uid, strerror(errno));
+		return STATUS_TEMPORARY;
+	}
+	switch ((enum warden_kind)work->request.kind) {
+	case WARDEN_DELIVER:
+		return deliver_message(server, &account, work);
+	case WARDEN_POP3:
+		return serve_session(server, &account, work);
+	case WARDEN_LOOKUP:
+		return look_up(server, &account, work);
+	}
+	return STATUS_MISUSE;
+}
+
+/* --- the parent --- */
+
+static void
+start_child(struct server *server, const struct work *work, uid_t uid)
+{
+	if (!is_allowed(server, work, uid)) {
+		log_line("refused: uid %u sent what it may not ask",
+			(unsigned)uid);
+		return;
+	}
+	if (server->children >= server->settings.children) {
+		log_line("refused: %u children are at work", server->children);
+		return;
+	}
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(serve(server, work));
+	if (pid < 0)
+		log_line("cannot fork: %s", strerror(errno));
+	else
+		server->children++;
+}
+
+/* Takes one request. False: the client goes. */
+static bool
+take_request(struct server *server, const struct client *client)
+{
+	struct work work = {.descriptors = 0};
+	ssize_t got = descriptors_receive(client->fd, &work.request,
+		sizeof work.request, work.descriptor, DESCRIPTORS_MAX,
+		&work.descriptors);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (got == (ssize_t)sizeof work.request)
+		start_child(server, &work, client->uid);
+	else if (got != 0)
+		log_line("refused: uid %u sent no request",
+			(unsigned)client->uid);
+	for (unsigned i = 0; got > 0 && i < work.descriptors; i++)
+		close(work.descriptor[i]);
+	return got == (ssize_t)sizeof work.request;
+}
+
+static void
+take_client(struct server *server)
+{
+	int fd = accept4(
+		server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct peer peer;
+
+	if (fd < 0)
+		return;
+	if (peer_identity(fd, &peer) < 0 ||
+		!may_connect(&server->home, peer.uid)) {
+		log_line("refused: uid %u may not ask", (unsigned)peer.uid);
+		close(fd);
+		return;
+	}
+	server->client[server->clients++] =
+		(struct client){.fd = fd, .uid = peer.uid};
+}
+
+static void
+reap(struct server *server)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		server->children--;
+		if (WIFSIGNALED(status))
+			log_line("child %d died of signal %d", (int)pid,
+				WTERMSIG(status));
+	}
+}
+
+static void
+run(struct server *server)
+{
+	struct pollfd list[CLIENTS_MAX + 2];
+	struct signalfd_siginfo info;
+
+	for (;;) {
+		unsigned count = server->clients;
+
+		list[0] = (struct pollfd){
+			.fd = server->signals, .events = POLLIN};
+		list[1] = (struct pollfd){
+			.fd = count < CLIENTS_MAX ? server->listener : -1,
+			.events = POLLIN};
+		for (unsigned i = 0; i < count; i++)
+			list[i + 2] = (struct pollfd){
+				.fd = server->client[i].fd, .events = POLLIN};
+		if (poll(list, count + 2, -1) < 0 && errno != EINTR) {
+			log_line("poll: %s", strerror(errno));
+			return;
+		}
+		while (read(server->signals, &info, sizeof info) == sizeof info)
+			if (info.ssi_signo == SIGTERM)
+				return;
+		reap(server);
+		/* from the last on, because dropping moves the last one */
+		for (unsigned i = count; i-- > 0;)
+			if (list[i + 2].revents != 0 &&
+				!take_request(server, &server->client[i])) {
+				close(server->client[i].fd);
+				server->client[i] =
+					server->client[--server->clients];
+			}
+		if (list[1].revents != 0)
+			take_client(server);
+	}
+}
+
+/* --- the start --- */
+
+static int
+start(struct server *server, char *why, size_t size)
+{
+	char path[HOME_NAME_MAX];
+	sigset_t set;
+	gid_t suite;
+
+	if (home_open(&server->home, why, size) < 0 ||
+		settings_read(settings_table, SETTINGS_COUNT(settings_table),
+			home_path(&server->home, "control", path),
+			&server->settings, why, size) < 0)
+		return -1;
+	if (home_group_id(&server->home, "keep-suite", &suite) < 0) {
+		snprintf(why, size, "control/ids does not name keep-suite");
+		return -1;
+	}
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	server->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	home_path(&server->home, "socket/warden", path);
+	server->listener = service_listen(path, SOCK_SEQPACKET, 0660,
+		server->home.is_private ? (gid_t)-1 : suite, BACKLOG);
+	if (server->signals < 0 || server->listener < 0) {
+		snprintf(why, size, "cannot listen on %s: %s", path,
+			strerror(errno));
+		return -1;
+	}
+	return role_take(&role, &server->home, why, size);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct server server = {.clients = 0};
+	char why[300];
+
+	(void)argv;
+	log_start("warden");
+	if (argc > 1) {
+		log_line("usage: warden");
+		return STATUS_MISUSE;
+	}
+	if (descriptors_ensure_standard() < 0)
+		return STATUS_TEMPORARY;
+	if (start(&server, why, sizeof why) < 0) {
+		log_line("%s", why);
+		return STATUS_TEMPORARY;
+	}
+	log_line("takes requests");
+	/* from here on input is touched */
+	run(&server);
+	log_line("stops");
+	return STATUS_DONE;
+}

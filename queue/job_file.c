@@ -291,6 +291,22 @@ end:
 	return result;
 }
 
+int
+job_has_ended(int fd)
+{
+	char octets[RECORD_OVERHEAD];
+	struct record_cursor cursor;
+	struct record record;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || st.st_size < RECORD_OVERHEAD ||
+		pread(fd, octets, sizeof octets,
+			st.st_size - RECORD_OVERHEAD) != sizeof octets)
+		return 0;
+	record_start(&cursor, octets, sizeof octets);
+	return record_next(&cursor, &record) == RECORD_OK && record.type == 'E';
+}
+
 /* --- results --- */
 
 int

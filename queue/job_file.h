@@ -63,6 +63,10 @@ enum job_result job_read(int fd, struct job *job);
 /* The same from octets in memory. */
 enum job_result job_unpack(const void *octets, size_t size, struct job *job);
 
+/* True if the last record of an open job file is an end record: a quick look,
+ * nothing is validated. */
+int job_has_ended(int fd);
+
 /*
  * Append the results of a job (an R record for each recipient that has an
  * outcome) and the end record to the file with one write. fd must be open with

@@ -1,0 +1,43 @@
+#ifndef REMOTE_WORKER_H
+#define REMOTE_WORKER_H
+
+/*
+ * A worker: the child of remote that sends all that waits for one destination,
+ * over one connection as long as the other side keeps it.
+ *
+ * The parent sends tasks over a SOCK_SEQPACKET pair: a record of struct task,
+ * with the job file (locked, open for appending) and the message file beside it.
+ * When a job has its end record the worker rings the runner and sends the task
+ * back, without descriptors. It ends when the parent closes, or when nothing came
+ * for WORKER_IDLE_MS.
+ */
+
+#include "queue/layout.h"
+#include "queue/wakeup.h"
+#include "remote/client.h"
+#include "remote/mx.h"
+
+#define WORKER_MAGIC 0x6b72776bu /* "krwk" */
+#define WORKER_IDLE_MS 2000
+
+struct task {
+	uint32_t magic;
+	char dest[LAYOUT_DEST_LENGTH + 1];
+	char name[40]; /* ID.N */
+};
+
+/* What all workers need, made by the parent before it confines itself. */
+struct worker_options {
+	struct mx_options mx;
+	struct client_timeouts timeouts;
+	const char *helo; /* our name in EHLO */
+};
+
+/*
+ * Serves tasks from the parent until there are none. The runner's FIFO is
+ * prepared. Returns an exit status.
+ */
+int worker_run(const struct worker_options *options, int parent,
+	struct wakeup_writer *runner);
+
+#endif

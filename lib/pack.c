@@ -66,7 +66,8 @@ void
 unpack_start(struct unpack *cursor, const void *octets, size_t length)
 {
 	cursor->at = octets;
-	cursor->end = cursor->at + length;
+	/* NULL + 0 is not defined in C */
+	cursor->end = length == 0 ? cursor->at : cursor->at + length;
 	cursor->failed = false;
 }
 

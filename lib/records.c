@@ -36,7 +36,8 @@ void
 record_start(struct record_cursor *cursor, const void *octets, size_t length)
 {
 	cursor->at = octets;
-	cursor->end = cursor->at + length;
+	/* NULL + 0 is not defined in C */
+	cursor->end = length == 0 ? cursor->at : cursor->at + length;
 }
 
 enum record_result

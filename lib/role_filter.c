@@ -67,6 +67,9 @@ static const struct row table[] = {
 	{ALWAYS, __NR_writev},
 	{ALWAYS, __NR_lseek},
 	{ALWAYS, __NR_fstat},
+	{ALWAYS, __NR_newfstatat},
+	{ALWAYS, __NR_statx},
+	{ALWAYS, __NR_fstatfs},
 	{ALWAYS, __NR_mmap},
 	{ALWAYS, __NR_munmap},
 	{ALWAYS, __NR_mremap},
@@ -156,8 +159,6 @@ static const struct row table[] = {
 	{ALWAYS, __NR_arch_prctl},
 #endif
 	{CALLS_READ | CALLS_WRITE, __NR_openat},
-	{CALLS_READ | CALLS_WRITE, __NR_newfstatat},
-	{CALLS_READ | CALLS_WRITE, __NR_statx},
 	{CALLS_READ | CALLS_WRITE, __NR_getdents64},
 	{CALLS_READ | CALLS_WRITE, __NR_faccessat},
 	{CALLS_READ | CALLS_WRITE, __NR_faccessat2},
@@ -166,7 +167,6 @@ static const struct row table[] = {
 	{CALLS_READ | CALLS_WRITE, __NR_chdir},
 	{CALLS_READ | CALLS_WRITE, __NR_fchdir},
 	{CALLS_READ | CALLS_WRITE, __NR_statfs},
-	{CALLS_READ | CALLS_WRITE, __NR_fstatfs},
 #if defined(__x86_64__)
 	{CALLS_READ | CALLS_WRITE, __NR_open},
 	{CALLS_READ | CALLS_WRITE, __NR_stat},

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -371,7 +372,8 @@ start(struct server *server, char *why, size_t size)
 int
 main(int argc, char **argv)
 {
-	struct server server = {.warden = -1};
+	/* megabytes, of which only what clients use is ever touched */
+	struct server *server = calloc(1, sizeof *server);
 	char why[300];
 
 	(void)argv;
@@ -383,7 +385,12 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (descriptors_ensure_standard() < 0)
 		return STATUS_TEMPORARY;
-	if (start(&server, why, sizeof why) < 0) {
+	if (server == NULL) {
+		log_line("out of memory");
+		return STATUS_TEMPORARY;
+	}
+	server->warden = -1;
+	if (start(server, why, sizeof why) < 0) {
 		log_line("%s", why);
 		return STATUS_TEMPORARY;
 	}
@@ -391,6 +398,6 @@ main(int argc, char **argv)
 		log_line("%s", why);
 	log_line("answers");
 	/* from here on input is touched */
-	run(&server);
+	run(server);
 	return STATUS_TEMPORARY;
 }

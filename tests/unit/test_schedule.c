@@ -2,6 +2,7 @@
  * When the next attempt is due: quadratic, whatever the clock does.
  */
 #include <stdarg.h>
+#include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>

@@ -10,6 +10,7 @@ everything that was started is stopped.
 import glob
 import os
 import poplib
+import re
 import shlex
 import shutil
 import smtplib
@@ -168,6 +169,24 @@ class Instance:
             with open(path, errors="replace") as file:
                 text += f"== {path}\n" + "".join(file.readlines()[-12:])
         return text
+
+    def restart(self, *services):
+        """Ends services so that they come back with new settings, and waits
+        until each says in its log that it works."""
+        started = {service: self.starts(service) for service in services}
+        for service in services:
+            subprocess.run(["svc", "-t",
+                            os.path.join(self.home, "service", service)],
+                           check=True)
+        for service, before in started.items():
+            if not wait_for(lambda: self.starts(service) > before, 20):
+                raise RuntimeError(f"{service} did not come back\n"
+                                   + self.logs())
+
+    def starts(self, service):
+        """How often a long-lived service has begun its work."""
+        return len(re.findall(r": (?:takes|answers|runs)\b",
+                              self.log(service)))
 
     def pid(self, service):
         """The process id of a service, from daemontools, or 0."""

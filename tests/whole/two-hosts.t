@@ -142,9 +142,7 @@ def between_hosts():
             two.control("remoteport", f"{one.smtp_port}\n")
             for host in (one, two):
                 host.control("smtproutes", "")
-            subprocess.run(["svc", "-t"] + [
-                os.path.join(h.home, "service", s) for h in (one, two)
-                for s in ("remote", "queue-runner")], check=True)
+                host.restart("remote", "queue-runner")
             client = one.submission()
             client.sendmail(one.address, [two.address],
                             "Subject: hello two\r\n\r\nfrom one\r\n")
@@ -180,8 +178,7 @@ def preference_order():
     try:
         with Instance("--nameserver", f"127.0.0.1:{names.port}") as host:
             host.control("remoteport", f"{port}\n")
-            subprocess.run(["svc", "-t", os.path.join(
-                host.home, "service", "remote")], check=True)
+            host.restart("remote")
             client = host.submission()
             client.sendmail("a@host.test", ["b@far.test"],
                             "Subject: third\r\n\r\n.dots\r\n..\r\nend\r\n")
@@ -209,7 +206,9 @@ def preference_order():
                      "300 recipients at one destination are all served")
             tap.same(len(set(r for m in good.messages[2:] for r in m[1])), 300,
                      "…each once")
-            tap.same(good.connections - before, 1, "…over one connection")
+            tap.ok(good.connections - before <= 1,
+                   "…over one connection, new or still open",
+                   good.connections - before)
             client.quit()
             tap.ok(host.wait_empty(), "the queue is empty", host.queued())
             if tap.failed:
@@ -229,8 +228,7 @@ def never():
         with Instance("--nameserver", f"127.0.0.1:{names.port}") as host:
             port = free_port(socket.SOCK_STREAM)
             host.control("remoteport", f"{port}\n")
-            subprocess.run(["svc", "-t", os.path.join(
-                host.home, "service", "remote")], check=True)
+            host.restart("remote")
             client = host.submission()
             client.sendmail(host.address, ["x@nullmx.test"],
                             "Subject: null\r\n\r\nx\r\n")

@@ -367,11 +367,11 @@ fail:
 }
 
 static int
-open_folder(const struct runner *runner, const char *name)
+open_folder(const struct runner *runner, const char *name, int how)
 {
 	char path[HOME_NAME_MAX];
 	int fd = open(home_path(&runner->home, name, path),
-		O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		how | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		log_line("%s: %s; make-home makes it", path, strerror(errno));
@@ -396,9 +396,11 @@ open_signals(void)
 static int
 open_queue(struct runner *runner)
 {
-	runner->queue = open_folder(runner, "queue");
-	runner->incoming = open_folder(runner, "queue/" QUEUE_INCOMING);
-	runner->active = open_folder(runner, "queue/" QUEUE_ACTIVE);
+	/* keep-read may pass through the queue folder, not list it */
+	runner->queue = open_folder(runner, "queue", O_PATH);
+	runner->incoming =
+		open_folder(runner, "queue/" QUEUE_INCOMING, O_RDONLY);
+	runner->active = open_folder(runner, "queue/" QUEUE_ACTIVE, O_RDONLY);
 	if (runner->queue < 0 || runner->incoming < 0 || runner->active < 0)
 		return -1;
 	if (flock(runner->active, LOCK_EX | LOCK_NB) < 0) {

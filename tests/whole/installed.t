@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""keepmail installed as INSTALL says: who each process is, what each may touch,
+what the warden refuses, and that nothing is left when it is removed."""
+
+import glob
+import grp
+import os
+import poplib
+import pwd
+import re
+import smtplib
+import socket
+import stat
+import struct
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from tap import Tap, skip_all, wait_for
+if os.geteuid() != 0:
+    skip_all("an installation needs root")
+import installed
+from installed import Installed, Process, as_user, processes, run
+
+DATABASES = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
+ANN, BOB = "kmtestann", "kmtestbob"
+PASSWORD = {ANN: "ann's secret", BOB: "bob's secret",
+            "carol@example.org": "carol's secret",
+            "dave@example.org": "dave's secret"}
+
+tap = Tap()
+
+
+def databases():
+    texts = {}
+    for name in DATABASES:
+        if os.path.exists(f"/etc/{name}"):
+            with open(f"/etc/{name}") as file:
+                texts[name] = sorted(file)
+    return texts
+
+
+def who(name):
+    entry = pwd.getpwnam(name)
+    return entry.pw_uid, entry.pw_gid, sorted(os.getgrouplist(
+        name, entry.pw_gid))
+
+
+def gid(name):
+    return grp.getgrnam(name).gr_gid
+
+
+def login(host, name, password=None):
+    pop = poplib.POP3("127.0.0.1", host.port("pop3"), timeout=30)
+    try:
+        pop.user(name)
+        pop.pass_(password or PASSWORD[name])
+    except BaseException:
+        pop.close()
+        raise
+    return pop
+
+
+def refused(host, name, password):
+    try:
+        login(host, name, password).quit()
+    except poplib.error_proto as error:
+        return str(error)
+    return None
+
+
+def send(host, *recipients, text="Subject: test\r\n\r\nbody\r\n"):
+    with smtplib.SMTP("127.0.0.1", host.port("smtp"), "client.test",
+                      timeout=30) as client:
+        client.sendmail("sender@client.test", recipients, text)
+
+
+def maildir(name):
+    if "@" in name:
+        local, domain = name.split("@")
+        return f"{host.home}/mail/{domain}/{local}/Maildir"
+    return f"{pwd.getpwnam(name).pw_dir}/Maildir"
+
+
+def new_mail(name):
+    return glob.glob(f"{maildir(name)}/new/*")
+
+
+# --- installing --------------------------------------------------------------
+
+def install():
+    host.make("all")
+    host.make("install")
+    host.keepmail("make-users", host.home)
+    host.keepmail("make-home", host.home)
+    host.settings()
+    for name in (ANN, BOB):
+        host.person(name, PASSWORD[name])
+    for name in ("carol@example.org", "dave@example.org"):
+        host.keepmail("user-add", name, input=PASSWORD[name] + "\n")
+    first = databases(), tree()
+    host.keepmail("make-users", host.home)
+    host.keepmail("make-home", host.home)
+    tap.ok((databases(), tree()) == first,
+           "make-users and make-home change nothing the second time")
+    host.start()
+    up = wait_for(answers, 30)
+    tap.ok(up, "all ten services come up and answer", host.logs())
+    return up
+
+
+def tree():
+    """Everything of the home but control/ids, which is written anew."""
+    found = {}
+    for folder, folders, files in os.walk(host.home):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            st = os.lstat(path)
+            found[path] = (st.st_mode, st.st_uid, st.st_gid)
+    return found
+
+
+def answers():
+    try:
+        if not all(host.pid(s) for s in installed.SERVICES):
+            return False
+        with smtplib.SMTP("127.0.0.1", host.port("smtp"), "client.test",
+                          timeout=10) as client:
+            client.ehlo()
+            client.mail("a@client.test")
+            if client.rcpt("carol@example.org")[0] != 250:
+                return False
+        with smtplib.SMTP("127.0.0.1", host.port("submission"), "client.test",
+                          timeout=10) as client:
+            if client.ehlo()[0] != 250:
+                return False
+        login(host, "carol@example.org").quit()
+        return True
+    except (OSError, ValueError, smtplib.SMTPException, poplib.error_proto):
+        return False
+
+
+def files():
+    marked = []
+    for top in (host.prefix, host.home):
+        for folder, _, names in os.walk(top):
+            for name in names:
+                st = os.lstat(os.path.join(folder, name))
+                if stat.S_ISREG(st.st_mode) and st.st_mode & 0o6000:
+                    marked.append(os.path.join(folder, name))
+    tap.same(marked, [], "no regular file is set-uid or set-gid")
+
+
+def no_logins():
+    users = [name for name in (e.pw_name for e in pwd.getpwall())
+             if name.startswith("_keep-")]
+    with open("/etc/shadow") as file:
+        hashes = dict(line.split(":")[:2] for line in file)
+    open_ones = [name for name in users
+                 if not pwd.getpwnam(name).pw_shell.endswith("nologin")
+                 or hashes.get(name, "")[:1] not in ("!", "*")]
+    tap.same((len(users), open_ones), (11, []),
+             "none of the eleven users can log in")
+    uids = [pwd.getpwnam(name).pw_uid for name in users]
+    tap.ok(len(set(uids)) == 11 and 0 not in uids, "each has its own uid", uids)
+
+
+# --- mail --------------------------------------------------------------------
+
+def mail_flows():
+    send(host, "carol@example.org", f"{ANN}@example.org")
+    tap.ok(wait_for(lambda: new_mail("carol@example.org")),
+           "mail for an account of the user database arrives", host.logs())
+    tap.ok(wait_for(lambda: new_mail(ANN)),
+           "mail for a system user arrives in ~/Maildir", host.logs())
+    for name in ("carol@example.org", ANN):
+        uid, own, _ = who(ANN if name == ANN else "_keep-vmail")
+        for path in new_mail(name):
+            st = os.stat(path)
+            tap.same((st.st_uid, st.st_gid, st.st_mode & 0o777),
+                     (uid, own, 0o600), f"{name}'s message is its own alone")
+    bob = pwd.getpwnam(BOB)
+    done = run(f"{host.prefix}/sbin/sendmail", "dave@example.org",
+               input="Subject: by sendmail\n\nbody\n", user=bob.pw_uid,
+               group=bob.pw_gid, extra_groups=[], cwd="/", ok=False)
+    tap.same((done.returncode, done.stdout), (0, ""),
+             "an ordinary user sends by sendmail")
+    tap.ok(wait_for(lambda: new_mail("dave@example.org")), "…which arrives",
+           host.logs())
+    pop = login(host, "carol@example.org")
+    tap.same(pop.stat()[0], 1, "an account of the user database fetches by POP3")
+    pop.quit()
+
+
+def system_logins():
+    tap.ok(refused(host, ANN, PASSWORD[ANN]),
+           "without control/systemlogins no system user logs in")
+    host.control("systemlogins", "1\n")
+    old = host.pid("authd")
+    run("svc", "-t", f"{host.scan}/authd")
+    wait_for(lambda: host.pid("authd") not in (0, old))
+    tap.ok(wait_for(lambda: not refused(host, ANN, PASSWORD[ANN]), 20, 0.1),
+           "with it, a system user does with the password of /etc/shadow",
+           host.logs())
+    pop = login(host, ANN)
+    tap.same(pop.stat()[0], 1, "…and finds the mail of ~/Maildir")
+    pop.quit()
+    tap.ok(refused(host, ANN, "wrong"), "a wrong password is refused")
+    host.set_password("_keep-log", "known")
+    tap.ok(refused(host, "_keep-log", "known"),
+           "a user of the suite is refused even with its password")
+    if not host.separate:
+        tap.skip("…and so is root", "this is the machine's own /etc/shadow")
+        return
+    with open("/etc/shadow") as file:
+        kept = file.read()
+    host.set_password("root", "known")
+    tap.ok(refused(host, "root", "known"), "…and so is root")
+    with open("/etc/shadow", "w") as file:
+        file.write(kept)
+
+
+host = None
+
+
+def main():
+    global host
+    folder, separate = installed.enter()
+    if not separate and any(e.pw_name.startswith("_keep-")
+                            for e in pwd.getpwall()):
+        skip_all("namespaces are refused, and this machine has keepmail's users")
+    before = databases()
+    host = Installed(folder, separate)
+    tap.note("in namespaces of its own" if separate else
+             "on the machine itself: namespaces are refused")
+    try:
+        if tap.case(install):
+            for case in (files, no_logins, mail_flows, system_logins):
+                tap.case(case)
+    finally:
+        tap.ok(host.stop(), "all services stop when told so")
+        host.remove()
+        after = databases()
+        tap.ok(after == before, "users and groups are as before",
+               [sorted(set(after[n]) ^ set(before[n])) for n in before])
+        left = [os.path.join(f, n) for f, _, names in os.walk(host.prefix)
+                for n in names if "/share/man/" not in f]
+        tap.same(left, [], "no program is left")
+    tap.done()
+
+
+main()

@@ -78,7 +78,7 @@ local = local/local.o local/resolve_ask.o local/warden_ask.o \
 	queue/layout.o queue/job_file.o queue/message_file.o queue/wakeup.o
 resolve = local/resolve.o local/account.o local/warden_ask.o \
 	lib/accounts_system.o
-warden = local/warden.o local/account.o local/deliver.o local/instructions.o local/maildir.o \
+warden = local/warden.o local/account.o local/children.o local/deliver.o local/instructions.o local/maildir.o \
 	local/program.o local/environment.o local/forward.o local/loop.o \
 	pop3d/session.o pop3d/commands.o \
 	pop3d/maildrop.o pop3d/message.o pop3d/retrieve.o pop3d/update.o \

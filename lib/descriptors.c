@@ -115,7 +115,10 @@ descriptors_receive(int fd, void *record, size_t size, int *descriptor,
 		errno = EMSGSIZE;
 		return -1;
 	}
-	*descriptors = count;
+	/* An empty record is taken for the end: nobody would close these. */
+	for (unsigned i = 0; got == 0 && i < count; i++)
+		close(descriptor[i]);
+	*descriptors = got == 0 ? 0 : count;
 	return got;
 }
 

@@ -333,7 +333,8 @@ read_report(struct local *local, struct delivery *delivery)
 	case 0:
 		close(delivery->report);
 		delivery->report = -1;
-		if (++delivery->tries == TRIES_MAX)
+		if (++delivery->tries == TRIES_MAX ||
+			deadline_left_ms(delivery->patience_ms) == 0)
 			end_delivery(local, delivery, OUTCOME_DEFERRED,
 				"4.3.0 the delivery ended without a report");
 		else

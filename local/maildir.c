@@ -12,6 +12,8 @@
 #include "local/maildir.h"
 
 #define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+/* A folder that is only gone through: it need not be readable. */
+#define WAY_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define COPY_SIZE 65536
 /* Of the host in a file name, in octets. */
 #define HOST_MAX 100
@@ -37,6 +39,17 @@ close_quietly(int fd)
 	errno = saved;
 }
 
+/* Makes a new name in a folder durable; the descriptor may be one with O_PATH. */
+static int
+sync_names(int folder)
+{
+	int fd = openat(folder, ".", FOLDER_FLAGS);
+	int result = fd < 0 ? -1 : durable_sync_folder(fd);
+
+	close_quietly(fd);
+	return result;
+}
+
 static int
 open_child(int folder, const char *name, bool create)
 {
@@ -46,7 +59,7 @@ open_child(int folder, const char *name, bool create)
 		return fd;
 	if (mkdirat(folder, name, 0700) < 0 && errno != EEXIST)
 		return -1;
-	if (durable_sync_folder(folder) < 0)
+	if (sync_names(folder) < 0)
 		return -1;
 	return openat(folder, name, FOLDER_FLAGS);
 }
@@ -56,8 +69,8 @@ static int
 open_path(int folder, const char *path, bool create)
 {
 	char name[NAME_MAX + 1];
-	int at = *path == '/' ? open("/", FOLDER_FLAGS)
-			      : openat(folder, ".", FOLDER_FLAGS);
+	int at = *path == '/' ? open("/", WAY_FLAGS)
+			      : openat(folder, ".", WAY_FLAGS);
 
 	while (at >= 0) {
 		path += strspn(path, "/");
@@ -73,7 +86,8 @@ open_path(int folder, const char *path, bool create)
 		name[length] = 0;
 		path += length;
 		bool is_last = path[strspn(path, "/")] == 0;
-		int next = open_child(at, name, create && is_last);
+		int next = is_last ? open_child(at, name, create)
+				   : openat(at, name, WAY_FLAGS);
 		close_quietly(at);
 		at = next;
 	}

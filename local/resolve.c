@@ -249,7 +249,7 @@ take_client(struct server *server)
 	const struct home *home = &server->home;
 	int fd = accept4(
 		server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct peer peer;
+	struct peer peer = {0};
 
 	if (fd < 0)
 		return;

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "lib/deadline.h"
 #include "lib/descriptors.h"
 #include "lib/durable.h"
 #include "lib/home.h"
@@ -31,6 +32,7 @@
 #include "lib/service.h"
 #include "lib/settings.h"
 #include "local/account.h"
+#include "local/children.h"
 #include "local/deliver.h"
 #include "local/warden.h"
 #include "pop3d/session.h"
@@ -38,8 +40,15 @@
 #define CLIENTS_MAX 200
 #define CHILDREN_MAX 5000
 #define BACKLOG 200
-/* A child that delivers ends after this, in seconds, whatever it does. */
+/*
+ * After so many seconds a child ends itself, and after GRACE_S more it is killed:
+ * its owner may have stopped it, and a stopped process heeds no alarm. A look-up
+ * is only waited for for 10 s.
+ */
 #define DELIVERY_S (2 * 3600)
+#define LOOKUP_S 15
+#define SESSION_S (24 * 3600)
+#define GRACE_S 5
 
 static const struct role role = {
 	.program = "warden",
@@ -72,7 +81,7 @@ struct server {
 	int listener, signals;
 	struct client client[CLIENTS_MAX];
 	unsigned clients;
-	unsigned children;
+	struct children children;
 };
 
 /* A request with what came beside it. */
@@ -88,12 +97,13 @@ struct rule {
 	enum warden_kind kind;
 	const char *user;
 	unsigned descriptors;
+	unsigned life_s;
 };
 
 static const struct rule rules[] = {
-	{WARDEN_DELIVER, "_keep-local", 2},
-	{WARDEN_POP3, "_keep-auth", 3},
-	{WARDEN_LOOKUP, "_keep-resolve", 1},
+	{WARDEN_DELIVER, "_keep-local", 2, DELIVERY_S},
+	{WARDEN_POP3, "_keep-auth", 3, SESSION_S},
+	{WARDEN_LOOKUP, "_keep-resolve", 1, LOOKUP_S},
 };
 
 static bool
@@ -119,19 +129,22 @@ key_is_sound(const char *key)
 	return true;
 }
 
-static bool
-is_allowed(const struct server *server, const struct work *work, uid_t uid)
+/* The rule that allows what is asked, or NULL. */
+static const struct rule *
+find_rule(const struct server *server, const struct work *work, uid_t uid)
 {
 	const struct warden_request *request = &work->request;
 
 	if (request->magic != WARDEN_MAGIC || !key_is_sound(request->account))
-		return false;
+		return NULL;
 	for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
 		if (rules[i].kind == request->kind)
-			return home_is_user(
-				       &server->home, rules[i].user, uid) &&
-			       work->descriptors == rules[i].descriptors;
-	return false;
+			return home_is_user(&server->home, rules[i].user,
+				       uid) && work->descriptors ==
+						       rules[i].descriptors
+				       ? &rules[i]
+				       : NULL;
+	return NULL;
 }
 
 /* --- the child --- */
@@ -158,7 +171,6 @@ deliver_message(const struct server *server, const struct account *account,
 			"4.3.0 what came as the message is not a file");
 		return STATUS_TEMPORARY;
 	}
-	alarm(DELIVERY_S);
 	deliver(&server->home, account, &work->request, work->descriptor[0],
 		server->settings.me, &result);
 	return durable_write_all(work->descriptor[1], &result, sizeof result) ==
@@ -220,7 +232,7 @@ close_ours(const struct server *server)
  * been read before role_become.
  */
 static int
-serve(const struct server *server, const struct work *work)
+serve(const struct server *server, const struct work *work, unsigned life_s)
 {
 	struct account account;
 	sigset_t none;
@@ -228,6 +240,7 @@ serve(const struct server *server, const struct work *work)
 	close_ours(server);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	alarm(life_s);
 	switch (account_by_key(
 		&server->home, work->request.account, &account)) {
 	case ACCOUNT_FOUND:
@@ -262,22 +275,29 @@ serve(const struct server *server, const struct work *work)
 static void
 start_child(struct server *server, const struct work *work, uid_t uid)
 {
-	if (!is_allowed(server, work, uid)) {
+	const struct rule *rule = find_rule(server, work, uid);
+	const char *account = work->request.account;
+
+	if (rule == NULL) {
 		log_line("refused: uid %u sent what it may not ask",
 			(unsigned)uid);
 		return;
 	}
-	if (server->children >= server->settings.children) {
-		log_line("refused: %u children are at work", server->children);
+	if (!children_has_room(&server->children, account)) {
+		log_line("refused: %u children are at work, and %s has its "
+			 "share",
+			server->children.count, account);
 		return;
 	}
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(serve(server, work));
+		_exit(serve(server, work, rule->life_s));
 	if (pid < 0)
 		log_line("cannot fork: %s", strerror(errno));
 	else
-		server->children++;
+		children_add(&server->children, pid, account,
+			deadline_after_ms(
+				((int64_t)rule->life_s + GRACE_S) * 1000));
 }
 
 /* Takes one request. False: the client goes. */
@@ -306,7 +326,7 @@ take_client(struct server *server)
 {
 	int fd = accept4(
 		server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct peer peer;
+	struct peer peer = {0};
 
 	if (fd < 0)
 		return;
@@ -327,7 +347,7 @@ reap(struct server *server)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		server->children--;
+		children_remove(&server->children, pid);
 		if (WIFSIGNALED(status))
 			log_line("child %d died of signal %d", (int)pid,
 				WTERMSIG(status));
@@ -351,7 +371,10 @@ run(struct server *server)
 		for (unsigned i = 0; i < count; i++)
 			list[i + 2] = (struct pollfd){
 				.fd = server->client[i].fd, .events = POLLIN};
-		if (poll(list, count + 2, -1) < 0 && errno != EINTR) {
+		if (poll(list, count + 2,
+			    deadline_left_ms(
+				    children_next_ms(&server->children))) < 0 &&
+			errno != EINTR) {
 			log_line("poll: %s", strerror(errno));
 			return;
 		}
@@ -359,6 +382,10 @@ run(struct server *server)
 			if (info.ssi_signo == SIGTERM)
 				return;
 		reap(server);
+		unsigned killed = children_kill_overdue(&server->children);
+		if (killed > 0)
+			log_line("killed %u children: their time was over",
+				killed);
 		/* from the last on, because dropping moves the last one */
 		for (unsigned i = count; i-- > 0;)
 			if (list[i + 2].revents != 0 &&
@@ -388,6 +415,11 @@ start(struct server *server, char *why, size_t size)
 		return -1;
 	if (home_group_id(&server->home, "keep-suite", &suite) < 0) {
 		snprintf(why, size, "control/ids does not name keep-suite");
+		return -1;
+	}
+	if (children_start(&server->children,
+		    (unsigned)server->settings.children) < 0) {
+		snprintf(why, size, "out of memory");
 		return -1;
 	}
 	sigemptyset(&set);

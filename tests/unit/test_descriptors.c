@@ -201,6 +201,31 @@ test_closed(void **state)
 	close(pair[1]);
 }
 
+/* An empty record looks like the end; what came beside it must not stay open. */
+static void
+test_empty_record(void **state)
+{
+	unsigned before = open_count(), came = 99;
+	int pair[2], got[2], ends[2];
+	char record[4], octet;
+
+	(void)state;
+	pair_open(pair);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	const int sent[] = {ends[1], ends[1]};
+	assert_int_equal(descriptors_send(pair[0], "", 0, sent, 2), 0);
+	close(ends[1]);
+	assert_int_equal(descriptors_receive(
+				 pair[1], record, sizeof record, got, 2, &came),
+		0);
+	assert_int_equal(came, 0);
+	assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(read(ends[0], &octet, 1), 0);
+	close(ends[0]);
+	pair_close(pair);
+	assert_int_equal(open_count(), before);
+}
+
 /* In a child, with each set of 0, 1 and 2 closed. */
 static void
 test_standard(void **state)
@@ -240,6 +265,7 @@ main(void)
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_empty_record),
 		cmocka_unit_test(test_standard),
 	};
 

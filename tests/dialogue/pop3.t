@@ -102,7 +102,7 @@ def distinct_refusals(host, account):
         f"name={account.user}"
     tap.ok(wait_for(lambda: line in host.log("authd")),
            "the log has the failed login", host.log("authd"))
-    tap.ok("not the password" not in log + host.log("pop3d"),
+    tap.ok("not the password" not in host.log("authd") + host.log("pop3d"),
            "and not the password")
 
 

@@ -32,6 +32,7 @@ static const struct role ROLE = {
 	.group = "keep-suite",
 	.is_given = true,
 	.calls = CALLS_CONNECT,
+	.memory_octets = 128 * 1024 * 1024,
 	.descriptors = 16,
 };
 

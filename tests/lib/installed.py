@@ -121,7 +121,8 @@ class Process:
             for line in list(file)[1:]:
                 soft, hard = line[26:].split()[:2]
                 self.limits[line[:26].strip()] = (soft, hard)
-        self.owner = os.stat(folder).st_uid
+        # Files in it are root's if the process is not dumpable.
+        self.owner = os.stat(f"{folder}/environ").st_uid
         with open(f"{folder}/stat") as file:
             self.session = int(file.read().rsplit(")", 1)[1].split()[3])
 

@@ -29,7 +29,7 @@
 #include "lib/settings.h"
 #include "local/resolve.h"
 #include "local/warden.h"
-#include "queue/job_file.h"
+#include "local/work.h"
 #include "queue/layout.h"
 #include "queue/limits.h"
 #include "queue/message_file.h"
@@ -40,6 +40,8 @@
 #define DELIVERIES_MAX 1000
 /* How long resolve may take for one answer, in milliseconds. */
 #define RESOLVE_MS 15000
+/* How long a busy service may take to be connected to: nothing else goes on. */
+#define CONNECT_MS 1000
 /*
  * A service that cannot be reached, or whose child died, is asked again after
  * RETRY_MS, for up to PATIENCE_MS: it is being started again, and nothing is won
@@ -58,7 +60,7 @@ static const struct role role = {
 		{"queue/wake", ROLE_WRITE}, {"socket", ROLE_CONNECT}},
 	.calls = CALLS_READ | CALLS_WRITE | CALLS_CONNECT,
 	.memory_octets = 256 * 1024 * 1024,
-	.descriptors = 2 * JOBS_MAX + DELIVERIES_MAX + 64,
+	.descriptors = 2 * JOBS_MAX + 2 * DELIVERIES_MAX + 64,
 };
 
 struct local_settings {
@@ -71,24 +73,14 @@ static const struct setting settings_table[] = {
 		"deliveries at one time"},
 };
 
-/* A job in hand. */
-struct work {
-	struct work *next; /* in the order in which they came */
-	char dest[LAYOUT_DEST_LENGTH + 1];
-	char name[40]; /* ID.N */
-	int fd;	       /* the job file */
-	int content;   /* the message file */
-	struct job job;
-	uint32_t started;   /* recipients that have been taken up */
-	uint32_t under_way; /* of those, without a result */
-	int64_t finish_ms;  /* try to write the end record again then */
-};
-
 /* A recipient under way. */
 struct delivery {
 	struct work *work;
 	uint32_t recipient;
-	int report;	     /* -1: not asked yet, or to be asked again */
+	uint32_t owner;	     /* work_owner */
+	int question;	     /* connection with a question to resolve; or -1 */
+	int64_t question_ms; /* its deadline */
+	int report;	     /* of the warden's child; or -1. Both: ask again */
 	int64_t again_ms;    /* ask (again) then */
 	int64_t patience_ms; /* deadline for asking again */
 	unsigned tries;	     /* that ended without a report */
@@ -98,7 +90,9 @@ struct local {
 	struct home home;
 	struct local_settings settings;
 	int queue, fifo;
-	int resolve, warden; /* connections; -1: none */
+	int warden;		  /* connection; -1: none */
+	int idle[DELIVERIES_MAX]; /* connections to resolve */
+	unsigned idles;
 	char resolve_path[HOME_NAME_MAX], warden_path[HOME_NAME_MAX];
 	struct wakeup_writer runner;
 	struct work *first, **last;
@@ -131,48 +125,7 @@ drop(struct local *local, struct work *work)
 	if (local->last == &work->next)
 		local->last = link;
 	local->jobs--;
-	close(work->fd);
-	if (work->content >= 0)
-		close(work->content);
-	job_free(&work->job);
-	free(work);
-}
-
-/* Opens job and message. 0; or -1: it is no work for us (any more). */
-static int
-open_work(const struct local *local, struct work *work)
-{
-	char path[LAYOUT_PATH_MAX], id[21];
-	uint32_t number;
-
-	if (layout_job_scan(work->name, id, &number) < 0)
-		return -1;
-	layout_job(CHANNEL_LOCAL, work->dest, id, number, path);
-	work->fd = openat(local->queue, path,
-		O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (work->fd < 0) {
-		if (errno != ENOENT)
-			log_line("cannot open %s: %s", path, strerror(errno));
-		return -1;
-	}
-	switch (job_read(work->fd, &work->job)) {
-	case JOB_OK:
-		break;
-	case JOB_BAD:
-		log_line("%s is not a job", path);
-		return -1;
-	case JOB_NO_MEMORY:
-		log_line("cannot read %s: %s", path, strerror(errno));
-		return -1;
-	}
-	if (work->job.ended || strcmp(work->job.id, id) != 0)
-		return -1;
-	layout_message(QUEUE_ACTIVE, id, path);
-	work->content = openat(local->queue, path,
-		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (work->content < 0)
-		log_line("cannot open %s: %s", path, strerror(errno));
-	return work->content < 0 ? -1 : 0;
+	work_free(work);
 }
 
 static void
@@ -185,19 +138,9 @@ take_job(struct local *local, const char *dest, const char *name)
 		local->has_backlog = true;
 		return;
 	}
-	struct work *work = calloc(1, sizeof *work);
+	struct work *work = work_open(local->queue, dest, name);
 	if (work == NULL)
 		return;
-	work->fd = work->content = -1;
-	snprintf(work->dest, sizeof work->dest, "%s", dest);
-	snprintf(work->name, sizeof work->name, "%s", name);
-	if (open_work(local, work) < 0) {
-		if (work->fd >= 0)
-			close(work->fd);
-		job_free(&work->job);
-		free(work);
-		return;
-	}
 	*local->last = work;
 	local->last = &work->next;
 	local->jobs++;
@@ -275,7 +218,7 @@ ask_warden(struct local *local, struct delivery *delivery,
 	}
 	const int descriptor[] = {work->content, ends[1]};
 	int sent = warden_ask(&local->warden, local->warden_path, &request,
-		descriptor, 2, deadline_after_ms(RESOLVE_MS));
+		descriptor, 2, deadline_after_ms(CONNECT_MS));
 	close(ends[1]);
 	if (sent < 0) {
 		close(ends[0]);
@@ -286,23 +229,35 @@ ask_warden(struct local *local, struct delivery *delivery,
 	delivery->report = ends[0];
 }
 
-/* What does the address mean, and then deliver. */
+/*
+ * Asks what the address means. The answer is not waited for here: it may depend
+ * on a user's home folder, and nobody else's mail waits for that.
+ */
 static void
 ask(struct local *local, struct delivery *delivery)
 {
 	const char *address =
 		delivery->work->job.recipient[delivery->recipient].address;
-	struct resolve_answer means;
-	char text[300];
+	int fd = local->idles > 0 ? local->idle[--local->idles] : -1;
 
-	if (resolve_ask(&local->resolve, local->resolve_path, address,
-		    deadline_after_ms(RESOLVE_MS), &means) < 0) {
+	if (resolve_send(&fd, local->resolve_path, address,
+		    deadline_after_ms(CONNECT_MS)) < 0) {
 		ask_again(local, delivery, "4.3.0 resolve cannot be reached");
 		return;
 	}
-	switch ((enum resolve_meaning)means.meaning) {
+	delivery->question = fd;
+	delivery->question_ms = deadline_after_ms(RESOLVE_MS);
+}
+
+static void
+take_answer(struct local *local, struct delivery *delivery,
+	const struct resolve_answer *means)
+{
+	char text[300];
+
+	switch ((enum resolve_meaning)means->meaning) {
 	case RESOLVE_ACCOUNT:
-		ask_warden(local, delivery, &means);
+		ask_warden(local, delivery, means);
 		break;
 	case RESOLVE_NOT_OURS:
 		/* control/locals has changed since the runner chose */
@@ -310,14 +265,34 @@ ask(struct local *local, struct delivery *delivery)
 			"4.3.5 the domain is not local any more");
 		break;
 	case RESOLVE_NOBODY:
-		snprintf(text, sizeof text, "5.1.1 %s", means.text);
+		snprintf(text, sizeof text, "5.1.1 %s", means->text);
 		end_delivery(local, delivery, OUTCOME_FAILED, text);
 		break;
 	case RESOLVE_TEMPORARY:
-		snprintf(text, sizeof text, "4.3.0 %s", means.text);
+		snprintf(text, sizeof text, "4.3.0 %s", means->text);
 		ask_again(local, delivery, text);
 		break;
 	}
+}
+
+/* The question has an answer, or its time is over. */
+static void
+read_answer(struct local *local, struct delivery *delivery)
+{
+	struct resolve_answer means;
+	int result = resolve_receive(delivery->question, &means);
+
+	if (result < 0 && deadline_left_ms(delivery->question_ms) > 0)
+		return;
+	int fd = delivery->question;
+	delivery->question = -1;
+	if (result == 1) {
+		local->idle[local->idles++] = fd;
+		take_answer(local, delivery, &means);
+		return;
+	}
+	close(fd);
+	ask_again(local, delivery, "4.3.0 resolve cannot be reached");
 }
 
 static void
@@ -343,29 +318,65 @@ read_report(struct local *local, struct delivery *delivery)
 	}
 }
 
-/* Takes up recipients while there is room. */
+/* How many places of all one account may have. */
+static unsigned
+share(const struct local *local)
+{
+	return local->settings.deliveries < 2
+		       ? 1
+		       : (unsigned)local->settings.deliveries / 2;
+}
+
+static unsigned
+under_way_for(const struct local *local, uint32_t owner)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < local->deliveries; i++)
+		count += local->delivery[i].owner == owner;
+	return count;
+}
+
+static void
+start_delivery(struct local *local, struct work *work, uint32_t recipient)
+{
+	struct delivery *new = &local->delivery[local->deliveries++];
+
+	*new = (struct delivery){.work = work,
+		.recipient = recipient,
+		.owner = work->owner[recipient],
+		.question = -1,
+		.report = -1,
+		.patience_ms = deadline_after_ms(PATIENCE_MS)};
+	work->is_taken[recipient] = true;
+	work->started++;
+	work->under_way++;
+	ask(local, new);
+}
+
+/*
+ * Takes up recipients while there is room: the first that came, except that nobody
+ * gets more than a share, so that one whose deliveries never end leaves room.
+ */
 static void
 start_deliveries(struct local *local)
 {
 	struct work *work = local->first, *next;
 
 	for (; work != NULL; work = next) {
-		next = work->next;
-		while (work->started < work->job.recipients &&
-			local->deliveries < local->settings.deliveries) {
-			struct delivery *new =
-				&local->delivery[local->deliveries++];
-			bool is_last =
-				work->started + 1 == work->job.recipients;
+		uint32_t left = work->job.recipients - work->started;
 
-			*new = (struct delivery){.work = work,
-				.recipient = work->started++,
-				.report = -1,
-				.patience_ms = deadline_after_ms(PATIENCE_MS)};
-			work->under_way++;
-			ask(local, new);
-			if (is_last)
-				break; /* the job may be over and gone */
+		next = work->next;
+		/* with the last recipient the job may be over and gone */
+		for (uint32_t i = 0; left > 0; i++) {
+			if (local->deliveries >=
+				(unsigned)local->settings.deliveries)
+				return;
+			if (work->is_taken[i])
+				continue;
+			left--;
+			if (under_way_for(local, work->owner[i]) < share(local))
+				start_delivery(local, work, i);
 		}
 	}
 }
@@ -431,6 +442,15 @@ sweep(struct local *local)
 	closedir(folder);
 }
 
+/* When the delivery has something to do by the clock. */
+static int64_t
+due_ms(const struct delivery *delivery)
+{
+	if (delivery->question >= 0)
+		return delivery->question_ms;
+	return delivery->report >= 0 ? DEADLINE_NEVER : delivery->again_ms;
+}
+
 /* What is due by the clock. Returns the time of the next such thing. */
 static int64_t
 do_what_is_due(struct local *local, int64_t next_ms)
@@ -442,9 +462,11 @@ do_what_is_due(struct local *local, int64_t next_ms)
 	for (unsigned i = local->deliveries; i-- > 0;) {
 		struct delivery *delivery = &local->delivery[i];
 
-		if (delivery->report >= 0)
+		if (due_ms(delivery) > now_ms)
 			continue;
-		if (delivery->again_ms <= now_ms)
+		if (delivery->question >= 0)
+			read_answer(local, delivery);
+		else
 			ask(local, delivery);
 	}
 	for (struct work *work = local->first; work; work = next) {
@@ -453,9 +475,8 @@ do_what_is_due(struct local *local, int64_t next_ms)
 			finish(local, work);
 	}
 	for (unsigned i = 0; i < local->deliveries; i++)
-		if (local->delivery[i].report < 0 &&
-			local->delivery[i].again_ms < next_ms)
-			next_ms = local->delivery[i].again_ms;
+		if (due_ms(&local->delivery[i]) < next_ms)
+			next_ms = due_ms(&local->delivery[i]);
 	for (struct work *work = local->first; work; work = work->next)
 		if (work->finish_ms != 0 && work->finish_ms < next_ms)
 			next_ms = work->finish_ms;
@@ -478,18 +499,29 @@ run(struct local *local)
 		int64_t next_ms = do_what_is_due(local, sweep_ms);
 		unsigned count = local->deliveries;
 		list[0] = (struct pollfd){.fd = local->fifo, .events = POLLIN};
-		for (unsigned i = 0; i < count; i++)
-			list[i + 1] =
-				(struct pollfd){.fd = local->delivery[i].report,
-					.events = POLLIN};
+		for (unsigned i = 0; i < count; i++) {
+			const struct delivery *one = &local->delivery[i];
+
+			list[i + 1] = (struct pollfd){
+				.fd = one->question >= 0 ? one->question
+							 : one->report,
+				.events = POLLIN};
+		}
 		if (poll(list, count + 1, deadline_left_ms(next_ms)) < 0 &&
 			errno != EINTR) {
 			log_line("poll: %s", strerror(errno));
 			return;
 		}
-		for (unsigned i = count; i-- > 0;)
-			if (list[i + 1].fd >= 0 && list[i + 1].revents != 0)
-				read_report(local, &local->delivery[i]);
+		for (unsigned i = count; i-- > 0;) {
+			struct delivery *one = &local->delivery[i];
+
+			if (list[i + 1].fd < 0 || list[i + 1].revents == 0)
+				continue;
+			if (one->question >= 0)
+				read_answer(local, one);
+			else
+				read_report(local, one);
+		}
 		wakeup_read(local->fifo, take_line, local);
 	}
 }
@@ -538,9 +570,8 @@ start(struct local *local, char *why, size_t size)
 int
 main(int argc, char **argv)
 {
-	struct local local = {.resolve = -1,
-		.warden = -1,
-		.runner = WAKEUP_WRITER(QUEUE_WAKE_RUNNER)};
+	struct local local = {
+		.warden = -1, .runner = WAKEUP_WRITER(QUEUE_WAKE_RUNNER)};
 	char why[300];
 
 	(void)argv;

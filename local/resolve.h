@@ -53,4 +53,15 @@ struct resolve_answer {
 int resolve_ask(int *fd, const char *socket_path, const char *address,
 	int64_t deadline_ms, struct resolve_answer *answer);
 
+/*
+ * The same in two parts, for who has other things to do meanwhile. resolve_send
+ * sends the question over *fd (as resolve_ask opens and closes it): 0, or -1 with
+ * errno. resolve_receive takes the answer that is ready: 1 with it; 0 with errno
+ * when none will come (the caller closes fd and asks again or gives up); -1 when
+ * none is there yet. One question at a time on a connection.
+ */
+int resolve_send(int *fd, const char *socket_path, const char *address,
+	int64_t deadline_ms);
+int resolve_receive(int fd, struct resolve_answer *answer);
+
 #endif

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -43,43 +44,34 @@ is_sound(const struct resolve_answer *answer)
 }
 
 static int
-ask_once(int fd, const struct resolve_question *question, int64_t deadline_ms,
-	struct resolve_answer *answer)
+send_question(int fd, const char *address)
 {
-	if (send(fd, question, sizeof *question, MSG_NOSIGNAL) !=
-		(ssize_t)sizeof *question)
-		return -1;
-	if (wait_readable(fd, deadline_ms) < 0)
-		return -1;
-	ssize_t got = recv(fd, answer, sizeof *answer, MSG_TRUNC);
-	if (got < 0)
-		return -1;
-	if (got != (ssize_t)sizeof *answer || !is_sound(answer)) {
-		errno = got == 0 ? ECONNRESET : EPROTO;
-		return -1;
-	}
-	return 0;
+	struct resolve_question question = {.magic = RESOLVE_MAGIC};
+
+	memcpy(question.address, address, strlen(address));
+	return send(fd, &question, sizeof question, MSG_NOSIGNAL) ==
+			       (ssize_t)sizeof question
+		       ? 0
+		       : -1;
 }
 
 int
-resolve_ask(int *fd, const char *socket_path, const char *address,
-	int64_t deadline_ms, struct resolve_answer *answer)
+resolve_send(int *fd, const char *socket_path, const char *address,
+	int64_t deadline_ms)
 {
-	struct resolve_question question = {.magic = RESOLVE_MAGIC};
-	int is_old = *fd >= 0;
+	bool is_old = *fd >= 0;
 
-	if (strlen(address) >= sizeof question.address) {
+	if (strlen(address) >= RESOLVE_TEXT_MAX) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	memcpy(question.address, address, strlen(address));
 	for (;;) {
 		if (*fd < 0)
 			*fd = service_connect(
 				socket_path, SOCK_SEQPACKET, deadline_ms);
 		if (*fd < 0)
 			return -1;
-		if (ask_once(*fd, &question, deadline_ms, answer) == 0)
+		if (send_question(*fd, address) == 0)
 			return 0;
 		int saved = errno;
 		close(*fd);
@@ -87,8 +79,61 @@ resolve_ask(int *fd, const char *socket_path, const char *address,
 		errno = saved;
 		/* A connection from before: the service may have been started
 		 * again since. */
+		if (!is_old)
+			return -1;
+		is_old = false;
+	}
+}
+
+int
+resolve_receive(int fd, struct resolve_answer *answer)
+{
+	ssize_t got;
+
+	do
+		got = recv(
+			fd, answer, sizeof *answer, MSG_TRUNC | MSG_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == EAGAIN)
+		return -1;
+	if (got == (ssize_t)sizeof *answer && is_sound(answer))
+		return 1;
+	if (got >= 0)
+		errno = got == 0 ? ECONNRESET : EPROTO;
+	return 0;
+}
+
+/* Waits for the answer and takes it. 0, or -1 with errno. */
+static int
+receive(int fd, struct resolve_answer *answer, int64_t deadline_ms)
+{
+	for (;;) {
+		if (wait_readable(fd, deadline_ms) < 0)
+			return -1;
+		int result = resolve_receive(fd, answer);
+		if (result >= 0)
+			return result == 1 ? 0 : -1;
+	}
+}
+
+int
+resolve_ask(int *fd, const char *socket_path, const char *address,
+	int64_t deadline_ms, struct resolve_answer *answer)
+{
+	bool is_old = *fd >= 0;
+
+	for (;;) {
+		if (resolve_send(fd, socket_path, address, deadline_ms) < 0)
+			return -1;
+		if (receive(*fd, answer, deadline_ms) == 0)
+			return 0;
+		int saved = errno;
+		close(*fd);
+		*fd = -1;
+		errno = saved;
+		/* As in resolve_send. */
 		if (!is_old || saved == ETIMEDOUT || saved == EPROTO)
 			return -1;
-		is_old = 0;
+		is_old = false;
 	}
 }

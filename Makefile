@@ -55,7 +55,7 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/cdbfile.o \
 	lib/durable.o lib/envelope.o lib/escape.o lib/fields.o lib/frames.o \
 	lib/home.o lib/ident.o lib/line.o lib/log.o lib/output.o lib/pack.o \
 	lib/records.o lib/reply.o lib/role.o lib/role_filter.o lib/service.o \
-	lib/settings.o lib/utf8.o
+	lib/settings.o lib/utf8.o lib/xtext.o
 
 # Each program: its own objects, that with main first, then those of other
 # departments that it uses.

@@ -1,6 +1,7 @@
 #include <string.h>
 #include <strings.h>
 #include "lib/envelope.h"
+#include "lib/xtext.h"
 #include "smtpd/parameters.h"
 
 /* One parameter, in the text of the command. */
@@ -97,6 +98,85 @@ take_body(struct parameters *parameters, const struct piece *piece)
 }
 
 static enum parameters_result
+take_ret(struct parameters *parameters, const struct piece *piece)
+{
+	if (parameters->has_ret)
+		return PARAMETERS_DUPLICATE;
+	if (value_is(piece, "FULL"))
+		parameters->ret = RET_FULL;
+	else if (value_is(piece, "HDRS"))
+		parameters->ret = RET_HDRS;
+	else
+		return PARAMETERS_SYNTAX;
+	parameters->has_ret = true;
+	return PARAMETERS_OK;
+}
+
+static enum parameters_result
+take_envid(struct parameters *parameters, const struct piece *piece)
+{
+	if (parameters->envid != NULL)
+		return PARAMETERS_DUPLICATE;
+	if (piece->value_len > ENVELOPE_ENVID_MAX ||
+		!xtext_is_envid(piece->value, piece->value_len))
+		return PARAMETERS_SYNTAX;
+	parameters->envid = piece->value;
+	parameters->envid_len = piece->value_len;
+	return PARAMETERS_OK;
+}
+
+static enum parameters_result
+take_orcpt(struct parameters *parameters, const struct piece *piece)
+{
+	if (parameters->orcpt != NULL)
+		return PARAMETERS_DUPLICATE;
+	if (piece->value_len > ENVELOPE_ORCPT_MAX ||
+		xtext_orcpt_type(piece->value, piece->value_len) == 0)
+		return PARAMETERS_SYNTAX;
+	parameters->orcpt = piece->value;
+	parameters->orcpt_len = piece->value_len;
+	return PARAMETERS_OK;
+}
+
+/* NEVER alone, or any of the others, divided by commas, each once. */
+static enum parameters_result
+take_notify(struct parameters *parameters, const struct piece *piece)
+{
+	static const struct {
+		const char *name;
+		uint8_t bit;
+	} WORDS[] = {{"NEVER", NOTIFY_NEVER}, {"SUCCESS", NOTIFY_SUCCESS},
+		{"FAILURE", NOTIFY_FAILURE}, {"DELAY", NOTIFY_DELAY}};
+	uint8_t notify = 0;
+	struct piece word = *piece;
+
+	if (parameters->has_notify)
+		return PARAMETERS_DUPLICATE;
+	for (size_t left = piece->value_len;;
+		word.value += word.value_len + 1) {
+		const char *comma =
+			left > 0 ? memchr(word.value, ',', left) : NULL;
+		size_t i = 0;
+
+		word.value_len =
+			comma == NULL ? left : (size_t)(comma - word.value);
+		while (i < 4 && !value_is(&word, WORDS[i].name))
+			i++;
+		if (i == 4 || (notify & WORDS[i].bit))
+			return PARAMETERS_SYNTAX;
+		notify |= WORDS[i].bit;
+		if (comma == NULL)
+			break;
+		left -= word.value_len + 1;
+	}
+	if ((notify & NOTIFY_NEVER) && notify != NOTIFY_NEVER)
+		return PARAMETERS_SYNTAX;
+	parameters->has_notify = true;
+	parameters->notify = notify;
+	return PARAMETERS_OK;
+}
+
+static enum parameters_result
 take(enum parameters_command command, struct parameters *parameters,
 	const struct piece *piece)
 {
@@ -104,6 +184,14 @@ take(enum parameters_command command, struct parameters *parameters,
 		return take_size(parameters, piece);
 	if (command == PARAMETERS_MAIL && keyword_is(piece, "BODY"))
 		return take_body(parameters, piece);
+	if (command == PARAMETERS_MAIL && keyword_is(piece, "RET"))
+		return take_ret(parameters, piece);
+	if (command == PARAMETERS_MAIL && keyword_is(piece, "ENVID"))
+		return take_envid(parameters, piece);
+	if (command == PARAMETERS_RCPT && keyword_is(piece, "NOTIFY"))
+		return take_notify(parameters, piece);
+	if (command == PARAMETERS_RCPT && keyword_is(piece, "ORCPT"))
+		return take_orcpt(parameters, piece);
 	return PARAMETERS_UNKNOWN;
 }
 

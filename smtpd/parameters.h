@@ -19,9 +19,15 @@
 #define PARAMETERS_SIZE_DIGITS 20
 
 struct parameters {
-	bool has_size, has_body;
-	uint64_t size; /* octets; UINT64_MAX for anything greater */
-	uint8_t body;  /* enum envelope_body */
+	bool has_size, has_body, has_ret, has_notify;
+	uint64_t size;	/* octets; UINT64_MAX for anything greater */
+	uint8_t body;	/* enum envelope_body */
+	uint8_t ret;	/* enum envelope_ret */
+	uint8_t notify; /* enum envelope_notify, ored */
+	/* Values in xtext, as they came: part of the text, not terminated; NULL
+	 * if not given. */
+	const char *envid, *orcpt;
+	size_t envid_len, orcpt_len;
 	/* What is wrong, after a failure: part of the text, not terminated. */
 	const char *bad;
 	size_t bad_len;
@@ -36,8 +42,8 @@ enum parameters_result {
 
 /* Which parameters a command has. */
 enum parameters_command {
-	PARAMETERS_MAIL, /* SIZE, BODY */
-	PARAMETERS_RCPT, /* none */
+	PARAMETERS_MAIL, /* SIZE, BODY; RET, ENVID (RFC 3461) */
+	PARAMETERS_RCPT, /* NOTIFY, ORCPT (RFC 3461) */
 };
 
 /*

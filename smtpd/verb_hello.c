@@ -33,6 +33,7 @@ verb_ehlo(struct session *session, const char *argument, size_t len)
 	else
 		reply_add(&reply, "SIZE");
 	reply_add(&reply, "8BITMIME");
+	reply_add(&reply, "DSN");
 	reply_add(&reply, "ENHANCEDSTATUSCODES");
 	return reply;
 }

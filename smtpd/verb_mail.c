@@ -68,7 +68,11 @@ fill_envelope(struct session *session, const struct mail *mail)
 	*envelope = ENVELOPE_ZERO;
 	envelope->body = mail->parameters.body;
 	envelope->reverse_path = strdup(mail->sender);
-	envelope->envid = strdup("");
+	envelope->ret = mail->parameters.ret;
+	envelope->envid = mail->parameters.envid == NULL
+				  ? strdup("")
+				  : strndup(mail->parameters.envid,
+					    mail->parameters.envid_len);
 	origin->kind = ORIGIN_NETWORK;
 	origin->client_address = strdup(peer->address);
 	origin->client_name = strdup(peer->name);

@@ -1,8 +1,10 @@
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
+#include "lib/envelope.h"
 #include "smtpd/parameters.h"
 #include "smtpd/verbs.h"
 
@@ -11,9 +13,16 @@
  * where the domain is ours, somebody has the address.
  */
 
-/* Reads the argument into *path. A reply with code 0 means that it is fine. */
+/* What the argument says. */
+struct recipient_argument {
+	struct path path;
+	uint8_t notify;
+	char orcpt[ENVELOPE_ORCPT_MAX + 1];
+};
+
+/* Reads the argument into *into. A reply with code 0 means that it is fine. */
 static struct reply
-read_argument(const char *argument, size_t len, struct path *path)
+read_argument(const char *argument, size_t len, struct recipient_argument *into)
 {
 	struct parameters parameters;
 	size_t at = strlen("TO:");
@@ -23,16 +32,22 @@ read_argument(const char *argument, size_t len, struct path *path)
 	while (at < len && argument[at] == ' ')
 		at++;
 	size_t taken = address_path_scan(
-		argument + at, len - at, ADDRESS_POSTMASTER, path);
+		argument + at, len - at, ADDRESS_POSTMASTER, &into->path);
 	if (taken == 0)
 		return reply_make(501, "5.1.3", "malformed recipient address");
 	at += taken;
 	switch (parameters_scan(
 		PARAMETERS_RCPT, argument + at, len - at, &parameters)) {
 	case PARAMETERS_OK:
+		into->notify = parameters.notify;
+		snprintf(into->orcpt, sizeof into->orcpt, "%.*s",
+			(int)parameters.orcpt_len,
+			parameters.orcpt == NULL ? "" : parameters.orcpt);
 		return (struct reply){0};
 	case PARAMETERS_UNKNOWN:
 		return reply_make(555, "5.5.4", "unknown parameter");
+	case PARAMETERS_DUPLICATE:
+		return reply_make(501, "5.5.4", "a parameter is given twice");
 	default:
 		return reply_make(501, "5.5.4", "malformed parameter");
 	}
@@ -113,11 +128,13 @@ judge(struct session *session, enum policy_verdict verdict, const char *address)
 }
 
 static struct reply
-add(struct session *session, const char *address)
+add(struct session *session, const char *address,
+	const struct recipient_argument *argument)
 {
 	struct envelope *envelope = &session->transaction.envelope;
 
-	if (envelope_add_recipient(envelope, address, 0, "") < 0)
+	if (envelope_add_recipient(
+		    envelope, address, argument->notify, argument->orcpt) < 0)
 		return refuse(session, address, strerror(errno),
 			reply_make(452, "4.3.0", "out of memory"));
 	session->state = SESSION_RECIPIENT;
@@ -129,27 +146,28 @@ verb_rcpt(struct session *session, const char *argument, size_t len)
 {
 	char address[ADDRESS_TEXT_MAX + 1];
 	const char *me = session->settings.me;
-	struct path path;
-	struct reply reply = read_argument(argument, len, &path);
+	struct recipient_argument rcpt;
+	struct path *path = &rcpt.path;
+	struct reply reply = read_argument(argument, len, &rcpt);
 
 	if (reply.code != 0)
 		return reply;
 	if (session->transaction.envelope.recipients >=
 		(uint64_t)session->settings.recipients_max)
 		return reply_make(452, "4.5.3", "too many recipients");
-	bool is_postmaster = path.kind == PATH_POSTMASTER;
-	if (is_postmaster && address_set_domain(&path, me, strlen(me)) < 0)
+	bool is_postmaster = path->kind == PATH_POSTMASTER;
+	if (is_postmaster && address_set_domain(path, me, strlen(me)) < 0)
 		return reply_make(501, "5.1.3", "malformed recipient address");
-	address_write(address, sizeof address, &path);
-	if (policy_append(&session->policy, &path) < 0)
+	address_write(address, sizeof address, path);
+	if (policy_append(&session->policy, path) < 0)
 		return refuse(session, address,
 			"RELAYCLIENT does not make an address of it",
 			reply_make(553, "5.1.3",
 				"this address cannot be relayed"));
-	address_write(address, sizeof address, &path);
+	address_write(address, sizeof address, path);
 	reply = judge(
-		session, judge_path(session, &path, is_postmaster), address);
+		session, judge_path(session, path, is_postmaster), address);
 	if (reply.code != 0)
 		return reply;
-	return add(session, address);
+	return add(session, address, &rcpt);
 }

@@ -18,7 +18,8 @@ A transcript is a text file; the first characters of a line say what it is:
   C| text        the client sends text alone
   C*N text       the client sends text and CRLF N times
   S: text        the server answers exactly this line; {id} is an id
-  Q: from=<…> to=<…> … body=B hello=H   a message has reached the queue
+  Q: from=<…> to=<…> … body=B hello=H   a message has reached the queue; then
+                 ret=, envid=, notify=, orcpt= as far as they were given
   =: text        …with this line of content (below the Received field)
   =*N text       …N times
   L: text        the server's log holds this
@@ -215,7 +216,7 @@ def texts(payload, count):
 
 def read_envelope(payload):
     """The envelope's records (doc/queue.md) as a line of a transcript."""
-    sender, recipients, body, origin = None, [], 0, None
+    sender, recipients, body, origin, asked = None, [], 0, None, ""
     while payload:
         length, kind = struct.unpack(">IB", payload[:5])
         text = payload[5:5 + length]
@@ -226,20 +227,28 @@ def read_envelope(payload):
             assert sender is None
             sender = text.decode()
         elif chr(kind) == "P":
-            body = text[0]
+            body, ret = text[0], text[3]
+            [envid], rest = texts(text[4:], 1)
+            assert rest == b"", rest
+            asked += f" ret={ret}" if ret else ""
+            asked += f" envid={envid}" if envid else ""
         elif chr(kind) == "O":
             origin = text[0], texts(text[5:], 6)[0]
         elif chr(kind) == "T":
             [address], rest = texts(text, 1)
-            assert rest == b"\0\0\0", rest
+            notify = rest[0]
+            [orcpt], rest = texts(rest[1:], 1)
+            assert rest == b"", rest
             recipients.append(address)
+            asked += f" notify={notify}" if notify else ""
+            asked += f" orcpt={orcpt}" if orcpt else ""
         else:
             raise AssertionError(f"record {kind}")
     kind, (address, name, hello, protocol, user, tls) = origin
     assert (kind, address, name, user, tls) == \
         (2, "192.0.2.1", "client.example", "", ""), origin
     line = f"from=<{sender}> " + " ".join(f"to=<{a}>" for a in recipients) \
-        + f" body={body} hello={hello}"
+        + f" body={body} hello={hello}{asked}"
     return line, hello, protocol, recipients
 
 

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include "lib/envelope.h"
+#include "lib/xtext.h"
 #include "smtpd/hops.h"
 #include "smtpd/parameters.h"
 
@@ -20,7 +22,19 @@ scan(enum parameters_command command, const char *text, size_t size)
 		assert(got.bad + got.bad_len <= text + size);
 		return;
 	}
-	assert(command == PARAMETERS_MAIL || (!got.has_size && !got.has_body));
+	assert(command == PARAMETERS_MAIL ||
+		(!got.has_size && !got.has_body && !got.has_ret && !got.envid));
+	assert(command == PARAMETERS_RCPT || (!got.has_notify && !got.orcpt));
+	if (got.orcpt != NULL)
+		assert(got.orcpt_len <= ENVELOPE_ORCPT_MAX &&
+			got.orcpt + got.orcpt_len <= text + size &&
+			xtext_orcpt_type(got.orcpt, got.orcpt_len) > 0);
+	if (got.envid != NULL) {
+		char plain[ENVELOPE_ENVID_MAX + 1];
+		long count = xtext_decode(
+			plain, sizeof plain, got.envid, got.envid_len);
+		assert(count > 0 && strlen(plain) == (size_t)count);
+	}
 	char *longer = malloc(size + 2);
 	if (longer == NULL)
 		return;
@@ -30,6 +44,7 @@ scan(enum parameters_command command, const char *text, size_t size)
 	assert(parameters_scan(command, longer, size + 2, &again) ==
 		PARAMETERS_OK);
 	assert(again.size == got.size && again.body == got.body);
+	assert(again.notify == got.notify && again.ret == got.ret);
 	free(longer);
 }
 

@@ -272,8 +272,47 @@ static const struct parameters_row {
 	{PARAMETERS_MAIL, " -X", PARAMETERS_SYNTAX, 0, 0, "-X"},
 	{PARAMETERS_MAIL, " X_Y", PARAMETERS_SYNTAX, 0, 0, "X_Y"},
 	{PARAMETERS_MAIL, " AUTH=<>", PARAMETERS_UNKNOWN, 0, 0, "AUTH=<>"},
-	{PARAMETERS_MAIL, " SIZE=1 RET=FULL", PARAMETERS_UNKNOWN, 0, 0,
-		"RET=FULL"},
+	{PARAMETERS_MAIL, " SIZE=1 ret=full ENVID=a+2Bb", PARAMETERS_OK, 1, 0,
+		""},
+	{PARAMETERS_MAIL, " RET=HDRS RET=HDRS", PARAMETERS_DUPLICATE, 0, 0,
+		"RET=HDRS"},
+	{PARAMETERS_MAIL, " RET=ALL", PARAMETERS_SYNTAX, 0, 0, "RET=ALL"},
+	{PARAMETERS_MAIL, " RET", PARAMETERS_SYNTAX, 0, 0, "RET"},
+	{PARAMETERS_MAIL, " ENVID=a ENVID=b", PARAMETERS_DUPLICATE, 0, 0,
+		"ENVID=b"},
+	{PARAMETERS_MAIL, " ENVID", PARAMETERS_SYNTAX, 0, 0, "ENVID"},
+	{PARAMETERS_MAIL, " ENVID=a+2", PARAMETERS_SYNTAX, 0, 0, "ENVID=a+2"},
+	{PARAMETERS_MAIL, " ENVID=a+0A", PARAMETERS_SYNTAX, 0, 0, "ENVID=a+0A"},
+	{PARAMETERS_MAIL, " NOTIFY=NEVER", PARAMETERS_UNKNOWN, 0, 0,
+		"NOTIFY=NEVER"},
+	{PARAMETERS_RCPT, " NOTIFY=never", PARAMETERS_OK, 0, 0, ""},
+	{PARAMETERS_RCPT, " NOTIFY=DELAY,success,FAILURE", PARAMETERS_OK, 0, 0,
+		""},
+	{PARAMETERS_RCPT, " NOTIFY=NEVER,DELAY", PARAMETERS_SYNTAX, 0, 0,
+		"NOTIFY=NEVER,DELAY"},
+	{PARAMETERS_RCPT, " NOTIFY=DELAY,DELAY", PARAMETERS_SYNTAX, 0, 0,
+		"NOTIFY=DELAY,DELAY"},
+	{PARAMETERS_RCPT, " NOTIFY=DELAY,", PARAMETERS_SYNTAX, 0, 0,
+		"NOTIFY=DELAY,"},
+	{PARAMETERS_RCPT, " NOTIFY=,DELAY", PARAMETERS_SYNTAX, 0, 0,
+		"NOTIFY=,DELAY"},
+	{PARAMETERS_RCPT, " NOTIFY=ALWAYS", PARAMETERS_SYNTAX, 0, 0,
+		"NOTIFY=ALWAYS"},
+	{PARAMETERS_RCPT, " NOTIFY", PARAMETERS_SYNTAX, 0, 0, "NOTIFY"},
+	{PARAMETERS_RCPT, " NOTIFY=NEVER NOTIFY=NEVER", PARAMETERS_DUPLICATE, 0,
+		0, "NOTIFY=NEVER"},
+	{PARAMETERS_RCPT, " ORCPT=rfc822;a+2Bb@c.test", PARAMETERS_OK, 0, 0,
+		""},
+	{PARAMETERS_RCPT, " ORCPT=rfc822;", PARAMETERS_SYNTAX, 0, 0,
+		"ORCPT=rfc822;"},
+	{PARAMETERS_RCPT, " ORCPT=;a", PARAMETERS_SYNTAX, 0, 0, "ORCPT=;a"},
+	{PARAMETERS_RCPT, " ORCPT=a@b.test", PARAMETERS_SYNTAX, 0, 0,
+		"ORCPT=a@b.test"},
+	{PARAMETERS_RCPT, " ORCPT=rfc822;a+0D", PARAMETERS_SYNTAX, 0, 0,
+		"ORCPT=rfc822;a+0D"},
+	{PARAMETERS_RCPT, " ORCPT=a;b ORCPT=a;b", PARAMETERS_DUPLICATE, 0, 0,
+		"ORCPT=a;b"},
+	{PARAMETERS_RCPT, " RET=FULL", PARAMETERS_UNKNOWN, 0, 0, "RET=FULL"},
 	{PARAMETERS_RCPT, "", PARAMETERS_OK, 0, 0, ""},
 	{PARAMETERS_RCPT, " SIZE=1", PARAMETERS_UNKNOWN, 0, 0, "SIZE=1"},
 };
@@ -299,6 +338,29 @@ parameters_rows(void **state)
 	}
 }
 
+/* What the parameters of RFC 3461 leave behind. */
+static void
+parameters_of_dsn(void **state)
+{
+	const char *mail = " ENVID=x+20y RET=HDRS";
+	const char *rcpt = " ORCPT=rfc822;a@b.test NOTIFY=SUCCESS,DELAY";
+	struct parameters got;
+
+	(void)state;
+	assert_int_equal(
+		parameters_scan(PARAMETERS_MAIL, mail, strlen(mail), &got),
+		PARAMETERS_OK);
+	assert_int_equal(got.ret, RET_HDRS);
+	assert_int_equal(got.envid_len, 5);
+	assert_memory_equal(got.envid, "x+20y", 5);
+	assert_int_equal(
+		parameters_scan(PARAMETERS_RCPT, rcpt, strlen(rcpt), &got),
+		PARAMETERS_OK);
+	assert_int_equal(got.notify, NOTIFY_SUCCESS | NOTIFY_DELAY);
+	assert_int_equal(got.orcpt_len, strlen("rfc822;a@b.test"));
+	assert_memory_equal(got.orcpt, "rfc822;a@b.test", got.orcpt_len);
+}
+
 int
 main(void)
 {
@@ -310,6 +372,7 @@ main(void)
 		cmocka_unit_test(policy_suffixes),
 		cmocka_unit_test(hops_at_every_split),
 		cmocka_unit_test(parameters_rows),
+		cmocka_unit_test(parameters_of_dsn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

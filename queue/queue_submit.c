@@ -11,6 +11,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 #include "lib/address.h"
 #include "lib/deadline.h"
+#include "lib/descriptors.h"
 #include "lib/home.h"
 #include "lib/outcome.h"
 #include "lib/settings.h"
@@ -181,6 +183,23 @@ take_envelope(struct work *work, const char *octets, size_t length)
 	return 0;
 }
 
+/*
+ * Message and envelope must be there, lest files of ours take their numbers;
+ * where stderr is missing, nothing is said.
+ */
+static int
+check_descriptors(void)
+{
+	for (int fd = 0; fd <= 1; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			return fail(SUBMIT_READ,
+				fd == 0 ? "descriptor 0" : "descriptor 1",
+				strerror(errno));
+	if (descriptors_ensure_standard() < 0)
+		return fail(SUBMIT_CONFIG, "/dev/null", strerror(errno));
+	return 0;
+}
+
 static void
 too_slow(int number)
 {
@@ -220,13 +239,17 @@ int
 main(int argc, char **argv)
 {
 	char why[300], control[HOME_NAME_MAX];
-	struct work *work = calloc(1, sizeof *work);
+	struct work *work;
 
 	(void)argv;
 	if (argc > 1) {
 		fputs("usage: queue-submit <message 1<envelope\n", stderr);
 		return STATUS_MISUSE;
 	}
+	int status = check_descriptors();
+	if (status != 0)
+		return status;
+	work = calloc(1, sizeof *work);
 	if (work == NULL)
 		return fail(SUBMIT_MEMORY, "out of memory", "");
 	SUBMISSION_CLOSED(&work->submission);
@@ -238,7 +261,7 @@ main(int argc, char **argv)
 		return fail(SUBMIT_CONFIG, why, "");
 	signal(SIGALRM, too_slow);
 	alarm(CALLER_S);
-	int status = run(work);
+	status = run(work);
 	envelope_free(&work->envelope);
 	settings_free(settings_table, SETTINGS_COUNT(settings_table),
 		&work->settings);

@@ -353,12 +353,17 @@ prepare(struct authd *authd, char *why, size_t size)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	struct authd authd = {.listener = -1, .signals = -1};
 	char why[400];
 
+	(void)argv;
 	log_start("authd");
+	if (argc > 1) {
+		log_line("usage: authd");
+		return STATUS_MISUSE;
+	}
 	if (descriptors_ensure_standard() < 0)
 		return STATUS_TEMPORARY;
 	if (prepare(&authd, why, sizeof why) < 0 ||

@@ -380,7 +380,8 @@ main(int argc, char **argv)
 	}
 	switch (work->options.mode) {
 	case SENDMAIL_LIST:
-		status = queue_show("mailq");
+		if (queue_show("mailq") != 0)
+			status = EX_TEMPFAIL;
 		break;
 	case SENDMAIL_ALIASES:
 		puts(no_aliases);

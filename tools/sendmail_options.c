@@ -169,5 +169,9 @@ sendmail_options_read(int argc, char **argv, struct sendmail_options *options)
 		if (read_option(letter, optarg, options) < 0)
 			return -1;
 	options->recipient = argv + optind;
+	for (char **argument = options->recipient; *argument; argument++)
+		if (has_control(*argument))
+			return misuse(
+				"a control character in a recipient", "");
 	return 0;
 }

@@ -4,6 +4,7 @@ A test script makes a Tap, calls its methods, and ends with done(). Waiting is
 always for a condition with a deadline, never for a time.
 """
 
+import re
 import sys
 import time
 import traceback
@@ -29,6 +30,15 @@ class Tap:
         """Passes if got == expected; shows both otherwise."""
         return self.ok(got == expected, name,
                        f"expected: {expected!r}\ngot:      {got!r}")
+
+    def ended(self, run, status, said, name):
+        """Passes if a command (what subprocess.run gave) ended with this
+        status and stderr has what the pattern said finds; "": it is empty."""
+        text = run.stderr.decode(errors="replace")
+        return self.ok(run.returncode == status and
+                       (re.search(said, text) if said else not text),
+                       f"{name}: {status}",
+                       f"status {run.returncode}, stderr: {text}")
 
     def skip(self, name, why):
         self.count += 1

@@ -171,7 +171,6 @@ sendmail_options_read(int argc, char **argv, struct sendmail_options *options)
 	options->recipient = argv + optind;
 	for (char **argument = options->recipient; *argument; argument++)
 		if (has_control(*argument))
-			return misuse(
-				"a control character in a recipient", "");
+			return misuse("a control character in a recipient", "");
 	return 0;
 }

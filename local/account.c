@@ -52,7 +52,11 @@ find_virtual(const struct search *search, const char *local,
 	/* a key has two octets more */
 	if (length < 0 || length >= ACCOUNT_KEY_MAX - 2)
 		return ACCOUNT_NONE;
-	return account_virtual(search->database, address, account);
+	enum account_result result =
+		account_virtual(search->database, address, account);
+	if (result == ACCOUNT_FOUND && !may_be_used(search->home, account))
+		return ACCOUNT_NONE;
+	return result;
 }
 
 static void

@@ -78,10 +78,33 @@ write_failed(const struct writer *writer)
 
 /* --- content --- */
 
+/* True if so many octets more leave free what must stay free. -1: errno. */
+static int
+has_room(const struct acceptance *acceptance, uint64_t octets)
+{
+	struct statvfs disk;
+
+	if (fstatvfs(acceptance->file, &disk) < 0)
+		return -1;
+	uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
+	/* some file systems have no fixed number of inodes, and say 0 */
+	return room >= acceptance->free_octets &&
+	       octets <= room - acceptance->free_octets &&
+	       (disk.f_files == 0 || disk.f_favail >= 100);
+}
+
+/* What was asked for in the question may be less than what comes, so the room is
+ * looked at again with each piece. */
 static int
 flush(struct writer *writer)
 {
 	size_t length = writer->held;
+
+	if (writer->header.content_octets > 0 &&
+		has_room(writer->acceptance, length) == 0) {
+		errno = ENOSPC;
+		return -1;
+	}
 
 	writer->held = 0;
 	writer->header.content_crc = (uint32_t)crc32(writer->header.content_crc,
@@ -179,7 +202,6 @@ static int
 answer_question(struct writer *writer, int *is_traced)
 {
 	const struct acceptance *acceptance = writer->acceptance;
-	struct statvfs disk;
 	struct frame frame;
 	uint64_t size = 0;
 
@@ -190,16 +212,14 @@ answer_question(struct writer *writer, int *is_traced)
 	for (int i = 0; i < 8; i++)
 		size = size << 8 | frame.payload[i];
 	*is_traced = frame.payload[8] == 1 && acceptance->may_claim;
-	if (fstatvfs(acceptance->file, &disk) < 0)
+	switch (has_room(acceptance, size)) {
+	case -1:
 		return refuse(writer, SUBMIT_WRITE, "free space of queue: %s",
 			strerror(errno));
-	uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
-	/* some file systems have no fixed number of inodes, and say 0 */
-	if (room < acceptance->free_octets ||
-		size > room - acceptance->free_octets ||
-		(disk.f_files != 0 && disk.f_favail < 100))
+	case 0:
 		return refuse(
 			writer, SUBMIT_WRITE, "no room on the queue's disk");
+	}
 	return answer(writer, 'G', acceptance->id, IDENT_LENGTH);
 }
 

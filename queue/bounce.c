@@ -24,6 +24,15 @@
 #define RETURN_WHOLE_MAX (64 * 1024)
 /* So much of a larger one's header goes back. */
 #define RETURN_HEADER_MAX (16 * 1024)
+/* Recipients in one report: it must be of a size that can be sent in time. */
+#define REPORT_RECIPIENTS_MAX 500
+
+/*
+ * The field by which a double bounce is known again, whoever forwards it: what
+ * is about it is told to nobody, or an administrator's broken forward would be
+ * reported for ever.
+ */
+#define DOUBLE_FIELD "X-Keepmail-Report: double bounce"
 
 struct bounce {
 	struct runner *runner;
@@ -55,19 +64,23 @@ put(struct bounce *bounce, const char *format, ...)
 static bool
 is_owed(const struct message *message, uint32_t i)
 {
+	uint8_t notify = message->file.envelope.recipient[i].notify;
+
+	/* RFC 3461 section 4.1: failures are told unless others were asked for */
 	return message->file.state[i].outcome == OUTCOME_FAILED &&
 	       !message->file.state[i].told &&
-	       !(message->file.envelope.recipient[i].notify & NOTIFY_NEVER);
+	       (notify == 0 || (notify & NOTIFY_FAILURE));
 }
 
-/* Collects the failed. Returns how many, or -1 with ENOMEM. */
+/* Collects the failed, as many as go into one report. Returns how many, or -1 with ENOMEM. */
 static int
 collect(struct bounce *bounce)
 {
 	const struct message *message = bounce->message;
 	uint32_t recipients = message->file.envelope.recipients;
 
-	for (uint32_t i = 0; i < recipients; i++)
+	for (uint32_t i = 0;
+		i < recipients && bounce->count < REPORT_RECIPIENTS_MAX; i++)
 		if (is_owed(message, i))
 			bounce->count++;
 	if (bounce->count == 0)
@@ -75,11 +88,30 @@ collect(struct bounce *bounce)
 	bounce->failed = calloc(bounce->count, sizeof *bounce->failed);
 	if (bounce->failed == NULL)
 		return -1;
+	uint32_t most = bounce->count;
 	bounce->count = 0;
-	for (uint32_t i = 0; i < recipients; i++)
+	for (uint32_t i = 0; i < recipients && bounce->count < most; i++)
 		if (is_owed(message, i))
 			bounce->failed[bounce->count++] = i;
 	return (int)bounce->count;
+}
+
+/* True if the message is a double bounce of ours, forwarded or not. */
+static bool
+is_double_bounce(const struct message *message)
+{
+	static const char field[] = "\n" DOUBLE_FIELD "\n";
+	uint64_t octets = message->file.header.content_octets;
+	char block[RETURN_HEADER_MAX];
+	ssize_t got = pread(message->fd, block,
+		octets < sizeof block ? (size_t)octets : sizeof block,
+		MESSAGE_HEADER_OCTETS);
+
+	if (got <= 0)
+		return false;
+	const char *end = memmem(block, (size_t)got, "\n\n", 2);
+	size_t length = end == NULL ? (size_t)got : (size_t)(end - block) + 1;
+	return memmem(block, length, field, sizeof field - 1) != NULL;
 }
 
 /* Decides who gets it. False: nobody, it has gone round often enough. */
@@ -98,7 +130,8 @@ address_it(struct bounce *bounce)
 	snprintf(bounce->to, sizeof bounce->to, "%s@%s",
 		settings->doublebounceto, settings->doublebouncehost);
 	return strcasecmp(envelope->recipient[bounce->failed[0]].address,
-		       bounce->to) != 0;
+		       bounce->to) != 0 &&
+	       !is_double_bounce(bounce->message);
 }
 
 /* --- what it says --- */
@@ -137,7 +170,7 @@ put_header(struct bounce *bounce)
 		"To: <%s>\n"
 		"Message-ID: <%s@%s>\n"
 		"Subject: %s\n"
-		"Auto-Submitted: auto-replied\n"
+		"Auto-Submitted: auto-replied\n%s"
 		"MIME-Version: 1.0\n"
 		"Content-Type: multipart/report; "
 		"report-type=delivery-status;\n\tboundary=\"=_%s\"\n\n",
@@ -145,7 +178,7 @@ put_header(struct bounce *bounce)
 		id, settings->me,
 		bounce->is_double ? "A bounce could not be delivered"
 				  : "Your message could not be delivered",
-		id);
+		bounce->is_double ? DOUBLE_FIELD "\n" : "", id);
 }
 
 static int
@@ -321,8 +354,9 @@ record(struct bounce *bounce, const char *id)
 	return 0;
 }
 
-int
-bounce_send(struct runner *runner, struct message *message)
+/* One report. Returns 1 if it is made, 0 if none is owed, -1 on failure. */
+static int
+send_one(struct runner *runner, struct message *message)
 {
 	struct bounce *bounce = calloc(1, sizeof *bounce);
 	int result = -1;
@@ -348,5 +382,16 @@ bounce_send(struct runner *runner, struct message *message)
 	}
 	free(bounce->failed);
 	free(bounce);
-	return result;
+	return result < 0 ? -1 : failed > 0;
+}
+
+int
+bounce_send(struct runner *runner, struct message *message)
+{
+	int sent;
+
+	do
+		sent = send_one(runner, message);
+	while (sent > 0);
+	return sent;
 }

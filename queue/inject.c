@@ -38,6 +38,9 @@
 
 #define CHILDREN_MAX 2000
 #define BACKLOG 1000
+/* How long nothing is accepted after there were no descriptors or no memory for
+ * it, in milliseconds. */
+#define REST_MS 200
 
 static const struct role role = {
 	.program = "queue-inject",
@@ -189,25 +192,6 @@ start_child(struct server *server, int connection)
 	memcpy(child->id, id, sizeof child->id);
 }
 
-static void
-take_connections(struct server *server)
-{
-	for (;;) {
-		int connection = accept4(server->listener, NULL, NULL,
-			SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (connection < 0) {
-			if (errno == EINTR || errno == ECONNABORTED)
-				continue;
-			if (errno != EAGAIN)
-				log_line("cannot accept: %s", strerror(errno));
-			return;
-		}
-		start_child(server, connection);
-		close(connection);
-	}
-}
-
 /* Removes what a child left that did not accept. A file with the mark stays: its
  * child died after the mark, and the runner adopts it. */
 static void
@@ -219,7 +203,8 @@ remove_rest(const struct server *server, const char *id)
 
 	if (file < 0)
 		return;
-	if (message_read_header(file, &header) != MESSAGE_OK || !header.marked)
+	enum message_result result = message_read_header(file, &header);
+	if (result == MESSAGE_BAD || (result == MESSAGE_OK && !header.marked))
 		(void)unlinkat(server->incoming, id, 0);
 	close(file);
 }
@@ -244,6 +229,28 @@ reap(struct server *server)
 		}
 }
 
+/* Returns 0; or -1 if accepting fails, and would again at once. */
+static int
+take_connections(struct server *server)
+{
+	for (;;) {
+		int connection = accept4(server->listener, NULL, NULL,
+			SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (connection < 0) {
+			if (errno == EINTR || errno == ECONNABORTED)
+				continue;
+			if (errno == EAGAIN)
+				return 0;
+			log_line("cannot accept: %s", strerror(errno));
+			return -1;
+		}
+		reap(server);
+		start_child(server, connection);
+		close(connection);
+	}
+}
+
 /* Until SIGTERM. Children in hand finish by themselves. */
 static void
 run(struct server *server)
@@ -253,9 +260,13 @@ run(struct server *server)
 		{.fd = server->listener, .events = POLLIN},
 	};
 	struct signalfd_siginfo info;
+	int is_resting = 0;
 
 	for (;;) {
-		if (poll(wait, 2, -1) < 0 && errno != EINTR) {
+		wait[1].revents = 0;
+		if (poll(wait, is_resting ? 1 : 2, is_resting ? REST_MS : -1) <
+				0 &&
+			errno != EINTR) {
 			log_line("poll: %s", strerror(errno));
 			return;
 		}
@@ -263,8 +274,7 @@ run(struct server *server)
 			if (info.ssi_signo == SIGTERM)
 				return;
 		reap(server);
-		if (wait[1].revents)
-			take_connections(server);
+		is_resting = wait[1].revents && take_connections(server) < 0;
 	}
 }
 

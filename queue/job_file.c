@@ -243,7 +243,11 @@ job_unpack(const void *octets, size_t size, struct job *job)
 	*job = JOB_ZERO;
 	record_start(&cursor, octets, size);
 	while (result == JOB_OK) {
-		enum record_result next = record_next(&cursor, &record);
+		enum record_result next;
+
+		job->octets =
+			(uint64_t)(cursor.at - (const unsigned char *)octets);
+		next = record_next(&cursor, &record);
 
 		if (next == RECORD_TORN && stage < 2)
 			result = JOB_BAD;
@@ -356,6 +360,11 @@ job_finish(int fd, const struct job *job)
 
 	if (fstat(fd, &st) < 0)
 		return -1;
+	if (job->octets != 0 && (uint64_t)st.st_size > job->octets) {
+		st.st_size = (off_t)job->octets;
+		if (ftruncate(fd, st.st_size) < 0)
+			return -1;
+	}
 	if (pack_results(job, &records) == 0) {
 		ssize_t put = write(fd, records.s, records.len);
 

@@ -36,7 +36,8 @@ struct job {
 	char *envid;
 	struct job_recipient *recipient;
 	uint32_t recipients;
-	int ended; /* the end record stands */
+	int ended;	 /* the end record stands */
+	uint64_t octets; /* of its whole records: a torn tail comes after */
 };
 
 #define JOB_ZERO ((struct job){0})
@@ -70,7 +71,9 @@ int job_has_ended(int fd);
 /*
  * Append the results of a job (an R record for each recipient that has an
  * outcome) and the end record to the file with one write. fd must be open with
- * O_APPEND. If the write is short or fails, the file is cut back to what it was.
+ * O_APPEND. A torn tail, which an interrupted write left, is cut off before, or
+ * nobody would find what comes after it. If the write is short or fails, the file
+ * is cut back to what it was.
  * Return 0, or -1 with errno. No sync: jobs are soft state.
  */
 int job_finish(int fd, const struct job *job);

@@ -31,7 +31,8 @@ jobs_recipient_is_due(const struct runner *runner,
 	if (state->outcome == 0)
 		return true;
 	return state->outcome == OUTCOME_DEFERRED &&
-	       (runner->is_forced || state->next_due_ms <= runner_now_ms());
+	       (runner->is_forced ||
+		       schedule_is_due(state->next_due_ms, runner_now_ms()));
 }
 
 /* --- handing out --- */
@@ -70,8 +71,8 @@ compare(const void *left, const void *right)
 	return order;
 }
 
-static struct job_slot *
-add_slot(struct message *message)
+struct job_slot *
+jobs_add_slot(struct message *message)
 {
 	if (message->jobs == message->jobs_room) {
 		unsigned room = message->jobs_room ? message->jobs_room * 2 : 4;
@@ -180,7 +181,7 @@ hand_out(struct runner *runner, struct message *message,
 	int result = pack_job(message, pick, count, &octets);
 
 	if (result == 0)
-		slot = add_slot(message);
+		slot = jobs_add_slot(message);
 	if (slot == NULL) {
 		stralloc_free(&octets);
 		return -1;
@@ -199,7 +200,7 @@ hand_out(struct runner *runner, struct message *message,
 		return -1;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		message->in_hand[pick[i].recipient] = true;
+		message->in_hand[pick[i].recipient] = slot->number + 1;
 		log_line("starting delivery %lu: msg %s to %s %s",
 			++runner->deliveries, message->id,
 			channel_name(pick->channel),
@@ -390,7 +391,7 @@ record_results(struct runner *runner, struct message *message,
 		state->outcome = new[i].outcome;
 		state->next_due_ms = new[i].next_due_ms;
 		state->attempts = job->attempt;
-		message->in_hand[number] = false;
+		message->in_hand[number] = 0;
 	}
 	if (result < 0)
 		log_line("cannot record what became of msg %s: %s", message->id,
@@ -421,9 +422,11 @@ lose_slot(struct runner *runner, struct message *message, struct job_slot *slot)
 	end_slot(runner, message, slot);
 }
 
-/* True if every recipient of the job is one of the message's that is in hand. */
+/* True if every recipient in the file is one that was given to this job: a
+ * channel can say nothing of the other channel's recipients. */
 static bool
-job_fits(const struct message *message, const struct job *job)
+job_fits(const struct message *message, const struct job_slot *slot,
+	const struct job *job)
 {
 	const struct envelope *envelope = &message->file.envelope;
 
@@ -433,7 +436,7 @@ job_fits(const struct message *message, const struct job *job)
 		uint32_t number = job->recipient[i].number;
 
 		if (number >= envelope->recipients ||
-			!message->in_hand[number] ||
+			message->in_hand[number] != slot->number + 1 ||
 			strcmp(envelope->recipient[number].address,
 				job->recipient[i].address) != 0)
 			return false;
@@ -468,7 +471,7 @@ read_result(
 		slot->octets = 0;
 		return;
 	}
-	if (result == JOB_BAD || !job_fits(message, &job)) {
+	if (result == JOB_BAD || !job_fits(message, slot, &job)) {
 		lose_slot(runner, message, slot);
 	} else if (job.ended) {
 		if (record_results(runner, message, slot, &job) == 0)
@@ -514,77 +517,4 @@ jobs_sweep(struct runner *runner, struct message *message)
 			(uint64_t)st.st_size != slot->octets)
 			read_result(runner, message, slot);
 	}
-}
-
-/* --- at the start --- */
-
-static bool
-is_final(const struct message_recipient_state *state)
-{
-	return state->outcome != 0 && outcome_is_final(state->outcome);
-}
-
-/* True if the job may go on: its recipients wait for just this attempt. */
-static bool
-may_go_on(const struct message *message, const struct job *job,
-	enum channel channel, const char *dest)
-{
-	char wanted[LAYOUT_DEST_LENGTH + 1];
-
-	layout_dest(job->destination, wanted);
-	if (strcmp(wanted, dest) != 0 || strcmp(job->id, message->id) != 0 ||
-		(channel == CHANNEL_LOCAL) !=
-			(strcmp(job->destination, "local") == 0))
-		return false;
-	for (uint32_t i = 0; i < job->recipients; i++) {
-		uint32_t number = job->recipient[i].number;
-
-		if (number >= message->file.envelope.recipients ||
-			message->in_hand[number] ||
-			is_final(&message->file.state[number]) ||
-			message->file.state[number].attempts + 1 !=
-				job->attempt ||
-			strcmp(message->file.envelope.recipient[number].address,
-				job->recipient[i].address) != 0)
-			return false;
-	}
-	return true;
-}
-
-void
-jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
-	const char *name)
-{
-	char id[21], path[LAYOUT_PATH_MAX];
-	struct job_slot *slot = NULL;
-	struct job job = JOB_ZERO;
-	uint32_t number;
-
-	if (layout_job_scan(name, id, &number) < 0)
-		return;
-	layout_job(channel, dest, id, number, path);
-	struct message *message = message_find(runner, id);
-	int fd = openat(runner->queue, path,
-		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (message != NULL && fd >= 0 && job_read(fd, &job) == JOB_OK &&
-		may_go_on(message, &job, channel, dest))
-		slot = add_slot(message);
-	if (slot != NULL) {
-		slot->channel = channel;
-		memcpy(slot->dest, dest, sizeof slot->dest);
-		slot->number = number;
-		slot->delivery = runner->deliveries + 1;
-		runner->deliveries += job.recipients;
-		if (number >= message->next_number)
-			message->next_number = number + 1;
-		for (uint32_t i = 0; i < job.recipients; i++)
-			message->in_hand[job.recipient[i].number] = true;
-		message->jobs_out++;
-		runner->jobs_out[channel]++;
-	} else if (unlinkat(runner->queue, path, 0) < 0 && errno != ENOENT) {
-		log_line("cannot remove %s: %s", path, strerror(errno));
-	}
-	if (fd >= 0)
-		close(fd);
-	job_free(&job);
 }

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "lib/deadline.h"
@@ -28,6 +29,9 @@
 #include "lib/log.h"
 #include "lib/role.h"
 #include "queue/runner.h"
+
+/* When a message that cannot be read for want of memory is looked at again. */
+#define UNREAD_MS (5 * 60 * 1000)
 
 static const struct role role = {
 	.program = "queue-runner",
@@ -124,14 +128,31 @@ set_apart(struct runner *runner, const char *id)
 		log_line("cannot move it: %s", strerror(errno));
 }
 
+/* Nobody has looked into it, so its own minute is not known: soon. */
+static void
+put_off_unread(struct runner *runner, const char *id)
+{
+	char to[LAYOUT_PATH_MAX], bucket[LAYOUT_PATH_MAX];
+	uint64_t minute = schedule_minute(runner_now_ms() + UNREAD_MS);
+
+	layout_bucket(minute, bucket);
+	layout_deferred(minute, id, to);
+	log_line("cannot read active/%s: %s; put off to %s", id,
+		strerror(errno), to);
+	if ((mkdirat(runner->queue, bucket, 0755) < 0 && errno != EEXIST) ||
+		renameat(runner->active, id, runner->queue, to) < 0)
+		log_line("cannot move it: %s; it is taken up at the next start",
+			strerror(errno));
+}
+
 struct message *
-message_load(struct runner *runner, const char *id, int fd)
+message_load(struct runner *runner, const char *id, int fd, bool check_content)
 {
 	struct message *message = calloc(1, sizeof *message);
 	enum message_result result = MESSAGE_ERROR;
 
 	if (message != NULL)
-		result = message_read(fd, 0, &message->file);
+		result = message_read(fd, check_content, &message->file);
 	if (result == MESSAGE_OK)
 		message->in_hand = calloc(message->file.envelope.recipients,
 			sizeof *message->in_hand);
@@ -147,9 +168,7 @@ message_load(struct runner *runner, const char *id, int fd)
 	if (result == MESSAGE_BAD)
 		set_apart(runner, id);
 	else
-		log_line("cannot read active/%s: %s; it is taken up at the "
-			 "next start",
-			id, strerror(errno));
+		put_off_unread(runner, id);
 	close(fd);
 	if (message != NULL)
 		message_free(&message->file);

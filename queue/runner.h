@@ -45,7 +45,7 @@ struct message {
 	char id[21];
 	int fd;
 	struct message_file file;
-	bool *in_hand;	      /* a recipient: some job has it */
+	uint32_t *in_hand;    /* a recipient: 1 + the number of its job; or 0 */
 	struct job_slot *job; /* owned array */
 	unsigned jobs, jobs_room;
 	unsigned jobs_out;    /* without a result */
@@ -86,10 +86,12 @@ struct message *message_find(const struct runner *runner, const char *id);
 
 /*
  * Puts a message file that is open in active/ into memory. Takes the descriptor.
- * A file that is not sound goes to doubtful/. Returns the message or NULL after a
- * log line.
+ * A file that is not sound goes to doubtful/; that of the content is computed only
+ * if check_content. One that cannot be read now (no memory) is put off for some
+ * minutes. Returns the message or NULL after a log line.
  */
-struct message *message_load(struct runner *runner, const char *id, int fd);
+struct message *
+message_load(struct runner *runner, const char *id, int fd, bool check_content);
 
 /* Drops it from memory, nothing else. */
 void message_forget(struct runner *runner, struct message *message);
@@ -122,7 +124,13 @@ schedule_next_ms(uint64_t arrival_ms, uint64_t now_ms, enum channel channel);
 /* The minute, since the epoch, in which something due then is looked for. */
 uint64_t schedule_minute(uint64_t due_ms);
 
-/* True if the bucket of this minute counts as due now. */
+/*
+ * True if what is due then is due now: or if it lies further ahead than any
+ * interval, so that a clock was wrong when it was put off.
+ */
+bool schedule_is_due(uint64_t due_ms, uint64_t now_ms);
+
+/* True if the bucket of this minute counts as due now, by the same rule. */
 bool schedule_bucket_is_due(uint64_t minute, uint64_t now_ms);
 
 /* --- jobs.c: hands work out, takes results --- */
@@ -135,15 +143,21 @@ bool jobs_recipient_is_due(const struct runner *runner,
  * some could not be handed out now. */
 int jobs_hand_out(struct runner *runner, struct message *message);
 
-/* A job file was found at the start, or a channel says that one has its end
- * record. */
-void jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
-	const char *name);
+/* A channel says that a job file has its end record. */
 void jobs_take_result(struct runner *runner, enum channel channel,
 	const char *dest, const char *name);
 
 /* Looks for results whose wake-up was lost. */
 void jobs_sweep(struct runner *runner, struct message *message);
+
+/* A new slot of the message, zeroed; NULL without memory. */
+struct job_slot *jobs_add_slot(struct message *message);
+
+/* --- adopt.c: job files of an earlier run --- */
+
+/* A job file was found at the start: its job goes on, or the file is removed. */
+void jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
+	const char *name);
 
 /* --- commit.c: what is recorded becomes durable, in groups --- */
 

@@ -12,8 +12,8 @@
 #include "lib/log.h"
 #include "queue/runner.h"
 
-/* Calls each(runner, folder, name) for every name in the folder, until it
- * returns false. Names that begin with "." are passed over. */
+/* Calls each(runner, folder, name) for every name in the folder but "." and "..",
+ * until it returns false. */
 static void
 each_name(struct runner *runner, const char *folder,
 	bool (*each)(
@@ -32,7 +32,8 @@ each_name(struct runner *runner, const char *folder,
 		return;
 	}
 	while ((entry = readdir(open_one)) != NULL)
-		if (entry->d_name[0] != '.' &&
+		if (strcmp(entry->d_name, ".") != 0 &&
+			strcmp(entry->d_name, "..") != 0 &&
 			!each(runner, folder, entry->d_name))
 			break;
 	closedir(open_one);
@@ -56,6 +57,40 @@ log_message(const struct message *message)
 		message->file.envelope.origin.uid);
 }
 
+/* True if the file is empty or has nothing but zeroes where its header would be:
+ * its writer came no further. */
+static bool
+is_blank(int fd)
+{
+	unsigned char octets[MESSAGE_HEADER_OCTETS];
+	ssize_t got = pread(fd, octets, sizeof octets, 0);
+
+	for (ssize_t i = 0; i < got; i++)
+		if (octets[i] != 0)
+			return false;
+	return got >= 0;
+}
+
+/* A file in incoming/ that nobody writes any more and that is not accepted:
+ * litter, or damaged and therefore kept. */
+static void
+clear_away(const struct runner *runner, const char *id, bool is_damaged)
+{
+	char from[LAYOUT_PATH_MAX], to[LAYOUT_PATH_MAX];
+
+	if (!is_damaged) {
+		if (unlinkat(runner->incoming, id, 0) == 0)
+			log_line(
+				"removed incoming/%s, a broken submission", id);
+		return;
+	}
+	layout_message(QUEUE_INCOMING, id, from);
+	layout_message(QUEUE_DOUBTFUL, id, to);
+	log_line("alarm: %s has a damaged header: moved to %s", from, to);
+	if (renameat(runner->queue, from, runner->queue, to) < 0)
+		log_line("cannot move it: %s", strerror(errno));
+}
+
 /* True if the open file in incoming/ is accepted mail; removes litter. */
 static bool
 is_accepted(const struct runner *runner, const char *id, int fd)
@@ -66,13 +101,17 @@ is_accepted(const struct runner *runner, const char *id, int fd)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return false; /* it is being written */
 	(void)flock(fd, LOCK_UN);
-	if (message_read_header(fd, &header) == MESSAGE_OK && header.marked)
+	enum message_result result = message_read_header(fd, &header);
+	if (result == MESSAGE_OK && header.marked)
 		return true;
+	if (result == MESSAGE_ERROR) {
+		log_line("cannot read incoming/%s: %s", id, strerror(errno));
+		return false;
+	}
 	age_us = runner_now_ms() * 1000 - ident_time_us(id);
 	if (age_us > (uint64_t)ORPHAN_AGE_S * 1000000 &&
-		age_us < UINT64_MAX / 2 &&
-		unlinkat(runner->incoming, id, 0) == 0)
-		log_line("removed incoming/%s, a broken submission", id);
+		age_us < UINT64_MAX / 2)
+		clear_away(runner, id, result == MESSAGE_BAD && !is_blank(fd));
 	return false;
 }
 
@@ -111,7 +150,8 @@ scan_take(struct runner *runner, const char *id, bool synced)
 		close(fd);
 		return;
 	}
-	struct message *message = message_load(runner, id, fd);
+	/* …and may not have reached the disk whole before a power cut. */
+	struct message *message = message_load(runner, id, fd, !synced);
 	if (message != NULL) {
 		log_message(message);
 		message_settle(runner, message);
@@ -146,7 +186,7 @@ load_active(struct runner *runner, const char *folder, const char *name)
 	if (fd < 0)
 		log_line("cannot open active/%s: %s", name, strerror(errno));
 	else
-		(void)message_load(runner, name, fd);
+		(void)message_load(runner, name, fd, false);
 	return true;
 }
 
@@ -178,7 +218,7 @@ activate(struct runner *runner, const char *folder, const char *name)
 			close(fd);
 		return true;
 	}
-	struct message *message = message_load(runner, name, fd);
+	struct message *message = message_load(runner, name, fd, false);
 	if (message != NULL)
 		message_settle(runner, message);
 	return true;
@@ -235,7 +275,14 @@ channel_of(const char *folder)
 static bool
 adopt(struct runner *runner, const char *folder, const char *name)
 {
+	char path[LAYOUT_PATH_MAX * 3];
+
 	jobs_adopt(runner, channel_of(folder), strrchr(folder, '/') + 1, name);
+	/* an earlier run was stopped before it could give it its name */
+	if (name[0] == '.') {
+		snprintf(path, sizeof path, "%s/%s", folder, name);
+		(void)unlinkat(runner->queue, path, 0);
+	}
 	return true;
 }
 

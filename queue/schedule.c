@@ -1,5 +1,7 @@
 #include "queue/runner.h"
 
+/* The longest interval, in milliseconds. */
+#define INTERVAL_MAX_MS ((uint64_t)20 * 3600 * 1000)
 /* A bucket further ahead than any interval comes from a clock that was wrong. */
 #define BUCKET_AHEAD_MINUTES (24 * 60)
 
@@ -22,13 +24,23 @@ schedule_next_ms(uint64_t arrival_ms, uint64_t now_ms, enum channel channel)
 	/* a clock that was set back must not make it wait for years */
 	uint64_t base_ms = now_ms > arrival_ms ? arrival_ms : now_ms;
 
-	return base_ms + n * n * 1000;
+	uint64_t due_ms = base_ms + n * n * 1000;
+	return due_ms > now_ms + INTERVAL_MAX_MS ? now_ms + INTERVAL_MAX_MS
+						 : due_ms;
 }
 
 uint64_t
 schedule_minute(uint64_t due_ms)
 {
 	return (due_ms + 59999) / 60000;
+}
+
+bool
+schedule_is_due(uint64_t due_ms, uint64_t now_ms)
+{
+	/* whatever lies in a bucket that is due must be due itself */
+	return due_ms <= now_ms ||
+	       due_ms / 60000 >= now_ms / 60000 + BUCKET_AHEAD_MINUTES;
 }
 
 bool

@@ -7,6 +7,8 @@
 #include "queue/wakeup.h"
 
 #define FIFO_OCTETS (256 * 1024)
+/* What one call of wakeup_read takes: the FIFO twice over. */
+#define READ_MAX ((size_t)2 * FIFO_OCTETS)
 
 int
 wakeup_open_reader(int queue_folder, const char *name, unsigned mode)
@@ -52,12 +54,15 @@ wakeup_read(
 	int fd, void (*each)(void *context, const char *line), void *context)
 {
 	char buffer[16 * 1024];
-	size_t held = 0, given = 0;
+	size_t held = 0, given = 0, taken = 0;
 	ssize_t got;
 
-	while ((got = read(fd, buffer + held, sizeof buffer - 1 - held)) > 0) {
+	/* bounded, or one that writes without end would never let us go */
+	while (taken < READ_MAX &&
+		(got = read(fd, buffer + held, sizeof buffer - 1 - held)) > 0) {
 		size_t length = held + (size_t)got, start = 0;
 
+		taken += (size_t)got;
 		for (;;) {
 			char *end =
 				memchr(buffer + start, '\n', length - start);

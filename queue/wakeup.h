@@ -19,7 +19,8 @@ int wakeup_open_reader(int queue_folder, const char *name, unsigned mode);
 
 /*
  * Reads all complete lines that wait and calls `each` for every one that is at
- * most WAKEUP_LINE_MAX octets of [a-z0-9./]; others are dropped. Never blocks.
+ * most WAKEUP_LINE_MAX octets of [a-z0-9./]; others are dropped. Never blocks, and
+ * ends although lines keep coming: call it again when the FIFO is ready.
  * Returns the number of lines given.
  */
 size_t wakeup_read(

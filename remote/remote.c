@@ -314,7 +314,9 @@ give_up(struct remote *remote, struct destination *destination,
 	log_line("job %s: its worker died %u times; deferred", job->name,
 		job->deaths);
 	if (open_job(remote, destination, job, descriptor) == 0) {
+		(void)job_read(descriptor[0], &none);
 		(void)job_finish(descriptor[0], &none);
+		job_free(&none);
 		close(descriptor[0]);
 		close(descriptor[1]);
 		snprintf(line, sizeof line, "remote/%s/%s", destination->dest,

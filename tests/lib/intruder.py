@@ -7,8 +7,7 @@ import shutil
 import socket
 import struct
 
-from installed import TOP, as_user, read_cdb, run, write_cdb
-from tap import wait_for
+from installed import TOP, read_cdb, run, write_cdb
 
 DELIVER, POP3, LOOKUP = 1, 2, 3
 

@@ -186,6 +186,12 @@ $(FUZZ_TARGETS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o \
 
 fuzz-targets: $(FUZZ_TARGETS)
 
+# What the crash tests trace and record with.
+$(BUILD)/crash/trace: $(BUILD)/obj/tests/crash/trace.o \
+		$(BUILD)/obj/tests/crash/calls.o
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -o $@ $^
+
 fuzz: fuzz-targets
 	sh tests/fuzz/fuzz.t -max_total_time=$(FUZZ_SECONDS)
 
@@ -199,7 +205,8 @@ install: all
 	BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' \
 		LIBEXEC='$(LIBEXEC)' HOME_DIR='$(HOME_DIR)' sh tools/install
 
-C_FILES = $(wildcard $(DEPARTMENTS:=/*.[ch]) tests/unit/*.[ch] tests/fuzz/*.[ch])
+C_FILES = $(wildcard $(DEPARTMENTS:=/*.[ch]) tests/unit/*.[ch] tests/fuzz/*.[ch] \
+	tests/crash/*.[ch])
 format:
 	clang-format -i $(C_FILES)
 

@@ -13,8 +13,8 @@
  *       alone, or all of them. Writes "stopped CALL" to standard output then,
  *       and "calls COUNT" at the end.
  *
- * It ends when all are gone; SIGTERM goes on to PROGRAM, and if trace dies, all
- * do. Needs no privilege: nothing else may trace them meanwhile.
+ * It ends when all are gone; SIGTERM and SIGALRM go on to PROGRAM, and if trace
+ * dies, all do. Needs no privilege: nothing else may trace them meanwhile.
  *
  * A record of LOG is a line of eight fields with tabs between them and then so
  * many octets as the last field says, and a newline:
@@ -68,8 +68,8 @@ struct event {
 	char path[PATH_MAX], other[PATH_MAX];
 };
 
-static void die(const char *format, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
+static void
+die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 static void
 die(const char *format, ...)
@@ -516,15 +516,16 @@ start(char **command)
 		_exit(111);
 	}
 	close(gate[0]);
-	if (pid < 0 || ptrace(PTRACE_SEIZE, pid, 0,
-			       PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
-				       PTRACE_O_TRACEVFORK |
-				       PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
-				       PTRACE_O_TRACESECCOMP |
-				       PTRACE_O_EXITKILL) < 0)
+	if (pid < 0 ||
+		ptrace(PTRACE_SEIZE, pid, 0,
+			PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
+				PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
+				PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP |
+				PTRACE_O_EXITKILL) < 0)
 		die("cannot trace: %s", strerror(errno));
 	program = pid;
 	signal(SIGTERM, pass_on);
+	signal(SIGALRM, pass_on);
 	if (write(gate[1], "", 1) != 1)
 		die("pipe: %s", strerror(errno));
 	close(gate[1]);

@@ -99,8 +99,7 @@ jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
 			message->next_number = number + 1;
 		for (uint32_t i = 0; i < job.recipients; i++)
 			message->in_hand[job.recipient[i].number] = number + 1;
-		message->jobs_out++;
-		runner->jobs_out[channel]++;
+		jobs_count(runner, message, channel, 1);
 	} else if (unlinkat(runner->queue, path, 0) < 0 && errno != ENOENT) {
 		log_line("cannot remove %s: %s", path, strerror(errno));
 	}

@@ -64,7 +64,8 @@ next_due_ms(const struct message *message)
 	return due_ms;
 }
 
-/* Moves it to the folder of the minute in which it is due, and forgets it. */
+/* Moves it to the folder of the minute in which it is due, or of the destination
+ * for which it waits, and forgets it. */
 static void
 put_off(struct runner *runner, struct message *message)
 {
@@ -72,9 +73,15 @@ put_off(struct runner *runner, struct message *message)
 		bucket[LAYOUT_PATH_MAX];
 	uint64_t minute = schedule_minute(next_due_ms(message));
 
-	layout_bucket(minute, bucket);
 	layout_message(QUEUE_ACTIVE, message->id, from);
-	layout_deferred(minute, message->id, to);
+	if (message->waits_for[0] != 0) {
+		snprintf(bucket, sizeof bucket, QUEUE_WAITING "/%s",
+			message->waits_for);
+		layout_waiting(message->waits_for, message->id, to);
+	} else {
+		layout_bucket(minute, bucket);
+		layout_deferred(minute, message->id, to);
+	}
 	if ((mkdirat(runner->queue, bucket, 0755) < 0 && errno != EEXIST) ||
 		renameat(runner->queue, from, runner->queue, to) < 0) {
 		log_line("cannot move %s to %s: %s; it stays active", from, to,
@@ -82,6 +89,8 @@ put_off(struct runner *runner, struct message *message)
 		message->retry_ms = deadline_after_ms(SWEEP_S * 1000);
 		return;
 	}
+	if (message->waits_for[0] != 0)
+		runner->waits[message->waits_in] = true;
 	message_forget(runner, message);
 }
 
@@ -95,7 +104,8 @@ finish(struct runner *runner, struct message *message)
 	if (message->is_over) {
 		log_line("end msg %s", message->id);
 		message_forget(runner, message);
-	} else if (next_due_ms(message) != UINT64_MAX) {
+	} else if (message->waits_for[0] != 0 ||
+		   next_due_ms(message) != UINT64_MAX) {
 		put_off(runner, message);
 	}
 }

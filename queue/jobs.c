@@ -170,6 +170,34 @@ log_status(const struct runner *runner)
 		(unsigned)runner->settings.concurrencyremote);
 }
 
+void
+jobs_count(struct runner *runner, struct message *message, enum channel channel,
+	int difference)
+{
+	unsigned before = message->channel_jobs[channel];
+
+	message->jobs_out += (unsigned)difference;
+	message->channel_jobs[channel] += (unsigned)difference;
+	runner->jobs_out[channel] += (unsigned)difference;
+	if ((before == 0) != (message->channel_jobs[channel] == 0))
+		runner->in_channel[channel] += (unsigned)difference;
+}
+
+/* True if the pick must wait: the channel is full, or others wait already and it
+ * is not the turn of those that do. */
+static bool
+must_wait(
+	struct runner *runner, struct message *message, const struct pick *pick)
+{
+	if (runner->in_channel[pick->channel] < CHANNEL_MESSAGES_MAX &&
+		(!runner->waits[pick->channel] || runner->turn > 0))
+		return false;
+	runner->waits[pick->channel] = true;
+	message->waits_in = pick->channel;
+	memcpy(message->waits_for, pick->dest, sizeof message->waits_for);
+	return true;
+}
+
 /* Makes one job for count picks of the same destination. */
 static int
 hand_out(struct runner *runner, struct message *message,
@@ -207,8 +235,7 @@ hand_out(struct runner *runner, struct message *message,
 			message->file.envelope.recipient[pick[i].recipient]
 				.address);
 	}
-	message->jobs_out++;
-	runner->jobs_out[pick->channel]++;
+	jobs_count(runner, message, pick->channel, 1);
 	log_status(runner);
 	snprintf(line, sizeof line, "%s/%s.%x", slot->dest, message->id,
 		slot->number);
@@ -251,16 +278,21 @@ jobs_hand_out(struct runner *runner, struct message *message)
 	uint32_t count = 0;
 	int result = pick == NULL ? -1 : 0;
 
+	message->waits_for[0] = 0;
+
 	for (uint32_t i = 0; pick != NULL && i < envelope->recipients; i++) {
 		if (!jobs_recipient_is_due(runner, message, i))
 			continue;
 		pick[count].recipient = i;
 		if (choose(runner, envelope->recipient[i].address,
-			    &pick[count]) == 0)
-			count++;
-		else if (errno == ENOMEM ||
-			 fail_at_once(runner, message, i,
-				 "5.1.2 the address leads to no host") < 0)
+			    &pick[count]) == 0) {
+			if (must_wait(runner, message, &pick[count]))
+				free(pick[count].destination);
+			else
+				count++;
+		} else if (errno == ENOMEM ||
+			   fail_at_once(runner, message, i,
+				   "5.1.2 the address leads to no host") < 0)
 			result = -1;
 	}
 	if (count > 0)
@@ -405,8 +437,7 @@ static void
 end_slot(struct runner *runner, struct message *message, struct job_slot *slot)
 {
 	slot->is_over = true;
-	message->jobs_out--;
-	runner->jobs_out[slot->channel]--;
+	jobs_count(runner, message, slot->channel, -1);
 	log_status(runner);
 	commit_note(runner, message);
 	message_settle(runner, message);

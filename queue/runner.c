@@ -205,6 +205,7 @@ message_settle(struct runner *runner, struct message *message)
 	if (message->jobs_out > 0)
 		return;
 	message->retry_ms = 0;
+	message->waits_for[0] = 0;
 	memset(message->in_hand, 0,
 		message->file.envelope.recipients * sizeof *message->in_hand);
 	if (any_is_due(runner, message)) {
@@ -323,6 +324,8 @@ run(struct runner *runner)
 			settle_again(runner);
 			sweep_ms = deadline_after_ms(SWEEP_S * 1000);
 		}
+		if (scan_waiting_is_due(runner))
+			scan_waiting(runner);
 		int64_t next_ms = sweep_ms < runner->commit_ms
 					  ? sweep_ms
 					  : runner->commit_ms;

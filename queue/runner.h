@@ -8,6 +8,9 @@
  *   take (scan.c) -> hand out (jobs.c) -> results (jobs.c) -> bounce (bounce.c)
  *                 -> commit (commit.c): removed, or deferred and forgotten
  *
+ * Job files of an earlier run are taken up by adopt.c. A message that is due while
+ * its channel is full goes to waiting/DEST, and comes back when there is room.
+ *
  * message_settle (runner.c) decides which step is next. Nothing here is told to
  * anybody before it stands in the queue, so the runner may be killed between any
  * two lines.
@@ -48,7 +51,11 @@ struct message {
 	uint32_t *in_hand;    /* a recipient: 1 + the number of its job; or 0 */
 	struct job_slot *job; /* owned array */
 	unsigned jobs, jobs_room;
-	unsigned jobs_out;    /* without a result */
+	unsigned jobs_out;	  /* without a result */
+	unsigned channel_jobs[2]; /* of these, by enum channel */
+	/* Where it waits, because that one's channel is full; "": nowhere. */
+	char waits_for[LAYOUT_DEST_LENGTH + 1];
+	enum channel waits_in;
 	uint32_t next_number; /* of a job */
 	int64_t retry_ms;     /* settle it again then; 0: no need */
 	bool is_dirty;	      /* the next commit has something to do for it */
@@ -70,10 +77,13 @@ struct runner {
 	unsigned messages;
 	unsigned long deliveries; /* counter, for the log */
 	unsigned jobs_out[2];	  /* by enum channel */
-	unsigned outcomes;	  /* not committed yet */
-	int64_t commit_ms;	  /* deadline of the next commit, or NEVER */
-	bool has_backlog; /* there was no room in memory for all that is due */
-	bool is_forced;	  /* everything that is deferred counts as due */
+	unsigned in_channel[2];	  /* messages that have jobs out there */
+	bool waits[2];		  /* messages wait for room in the channel */
+	unsigned turn; /* messages that scan_waiting may still take from DEST */
+	unsigned outcomes; /* not committed yet */
+	int64_t commit_ms; /* deadline of the next commit, or NEVER */
+	bool has_backlog;  /* there was no room in memory for all that is due */
+	bool is_forced;	   /* everything that is deferred counts as due */
 	bool is_ending;
 };
 
@@ -107,6 +117,10 @@ void scan_take(struct runner *runner, const char *id, bool synced);
 void scan_incoming(struct runner *runner);
 void scan_active(struct runner *runner);
 void scan_due(struct runner *runner);
+/* Takes up what waits for a channel that has room, some of each destination. */
+void scan_waiting(struct runner *runner);
+/* True if there may be something for scan_waiting to take. */
+bool scan_waiting_is_due(const struct runner *runner);
 void scan_job_files(struct runner *runner);
 /* Removes folders of destinations that have no job. */
 void scan_empty_destinations(struct runner *runner);
@@ -139,8 +153,9 @@ bool schedule_bucket_is_due(uint64_t minute, uint64_t now_ms);
 bool jobs_recipient_is_due(const struct runner *runner,
 	const struct message *message, uint32_t recipient);
 
-/* Makes jobs for every recipient that is due and in no job's hand. 0, or -1 if
- * some could not be handed out now. */
+/* Makes jobs for every recipient that is due and in no job's hand. Those whose
+ * channel is full are left out, and message->waits_for says so. 0, or -1 if some
+ * could not be handed out now. */
 int jobs_hand_out(struct runner *runner, struct message *message);
 
 /* A channel says that a job file has its end record. */
@@ -149,6 +164,10 @@ void jobs_take_result(struct runner *runner, enum channel channel,
 
 /* Looks for results whose wake-up was lost. */
 void jobs_sweep(struct runner *runner, struct message *message);
+
+/* Counts a job that has gone out (1) or has come to its end (-1). */
+void jobs_count(struct runner *runner, struct message *message,
+	enum channel channel, int difference);
 
 /* A new slot of the message, zeroed; NULL without memory. */
 struct job_slot *jobs_add_slot(struct message *message);

@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,8 @@ activate(struct runner *runner, const char *folder, const char *name)
 		runner->has_backlog = true;
 		return false;
 	}
+	if (runner->turn == 0)
+		return false;
 	snprintf(path, sizeof path, "%s/%s", folder, name);
 	int fd = openat(runner->queue, path,
 		O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -221,6 +224,7 @@ activate(struct runner *runner, const char *folder, const char *name)
 	struct message *message = message_load(runner, name, fd, false);
 	if (message != NULL)
 		message_settle(runner, message);
+	runner->turn--;
 	return true;
 }
 
@@ -247,19 +251,51 @@ look_at_bucket(struct runner *runner, const char *folder, const char *name)
 	return !runner->has_backlog;
 }
 
+/* One turn of one destination. */
 static bool
 look_at_waiting(struct runner *runner, const char *folder, const char *name)
 {
-	if (layout_dest_is_valid(name, strlen(name)))
+	char local[LAYOUT_DEST_LENGTH + 1];
+	enum channel channel;
+
+	if (!layout_dest_is_valid(name, strlen(name)))
+		return true;
+	layout_dest("local", local);
+	channel = strcmp(name, local) == 0 ? CHANNEL_LOCAL : CHANNEL_REMOTE;
+	if (runner->in_channel[channel] < CHANNEL_MESSAGES_MAX) {
+		runner->turn = WAITING_TURN;
 		empty_bucket(runner, folder, name);
+		if (runner->turn > 0)
+			return !runner->has_backlog;
+	}
+	runner->waits[channel] = true;
 	return !runner->has_backlog;
+}
+
+bool
+scan_waiting_is_due(const struct runner *runner)
+{
+	for (int channel = CHANNEL_LOCAL; channel <= CHANNEL_REMOTE; channel++)
+		if (runner->waits[channel] &&
+			runner->in_channel[channel] < CHANNEL_MESSAGES_MAX / 2)
+			return runner->messages < ACTIVE_MAX;
+	return false;
+}
+
+void
+scan_waiting(struct runner *runner)
+{
+	runner->waits[CHANNEL_LOCAL] = runner->waits[CHANNEL_REMOTE] = false;
+	each_name(runner, QUEUE_WAITING, look_at_waiting);
+	runner->turn = 0;
 }
 
 void
 scan_due(struct runner *runner)
 {
+	runner->turn = UINT_MAX;
 	each_name(runner, QUEUE_DEFERRED, look_at_bucket);
-	each_name(runner, QUEUE_WAITING, look_at_waiting);
+	scan_waiting(runner);
 }
 
 /* --- jobs --- */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The queue under those who mean it ill, and under bad luck: torn and forged
-jobs, damaged files, wrong clocks, floods of wake-ups, bounces of bounces.
-Mail is never lost, told of twice without end, or stuck."""
+jobs, damaged files, wrong clocks, floods of wake-ups, bounces of bounces, a
+channel that is down. Mail is never lost, told of twice without end, or stuck."""
 
 import collections
 import glob
@@ -371,13 +371,30 @@ def many_failures():
         os.unlink(path)
 
 
+def channel_down():
+    """remote is held by the administrator: local mail goes on all the same."""
+    svc("-d", "remote")
+    for i in range(1100):
+        inject("ann@client.test", [f"take@d{i % 3}.test"])
+    name = inject("ann@client.test", [host.address],
+                  content=b"Subject: goes on\n\nx\n")
+    wait_for(lambda: found(name) is None, 30)
+    tap.same((subjects()["goes on"], found(name)), (1, None),
+             "local mail is delivered while 1100 others wait for remote")
+    before = len(sink.taken)
+    svc("-u", "remote")
+    host.wait_empty(90)
+    tap.same((len(sink.taken) - before, len(host.queued())), (1100, 0),
+             "and they go out, each once, when it is back")
+
+
 sink = Host()
 with Instance() as host:
     host.control("smtproutes", f":127.0.0.1:{sink.port}\n")
     svc("-t", "queue-runner")
     for case in (torn_job, forged_result, forged_adoption, left_over_job,
                  bad_content, bad_header, wrong_clock, flood, postmaster,
-                 notify, bounce_of_a_bounce, many_failures):
+                 notify, bounce_of_a_bounce, many_failures, channel_down):
         if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
             continue
         start = time.monotonic()

@@ -69,7 +69,9 @@ queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/job_file.o queue/wakeup.o queue/submit.o queue/scan.o \
 	queue/commit.o \
-	queue/schedule.o queue/adopt.o queue/jobs.o queue/bounce.o remote/route.o
+	queue/schedule.o queue/adopt.o queue/jobs.o queue/bounce.o \
+	queue/report.o queue/report_prepare.o queue/report_judge.o \
+	remote/route.o
 remote = remote/remote.o remote/worker.o remote/client.o \
 	remote/client_message.o remote/client_content.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \

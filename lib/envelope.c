@@ -43,6 +43,14 @@ address_is_sound(const char *text, size_t length, unsigned flags)
 		       text, length, flags | ADDRESS_UTF8, &path) == 0;
 }
 
+int
+envelope_reverse_path_is_sound(const char *text, size_t length)
+{
+	return address_is_sound(text, length, ADDRESS_NULL) ||
+	       (length == strlen(ENVELOPE_DOUBLE_BOUNCE) &&
+		       memcmp(text, ENVELOPE_DOUBLE_BOUNCE, length) == 0);
+}
+
 /* --- packing --- */
 
 static int
@@ -172,7 +180,7 @@ read_reverse_path(struct reading *reading, const struct record *record)
 	if (reading->seen_f++ || reading->seen_p || reading->seen_o ||
 		reading->envelope->recipients > 0)
 		return ENVELOPE_BAD_FORMAT;
-	if (!address_is_sound(text, record->length, ADDRESS_NULL))
+	if (!envelope_reverse_path_is_sound(text, record->length))
 		return ENVELOPE_BAD_ADDRESS;
 	reading->envelope->reverse_path = strndup(text, record->length);
 	return reading->envelope->reverse_path ? ENVELOPE_OK

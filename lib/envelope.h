@@ -27,6 +27,13 @@
 #define ENVELOPE_RECIPIENTS_MAX 100000
 #define ENVELOPE_SIZE_MAX (64 * 1024 * 1024)
 
+/*
+ * The reverse-path of a double bounce, as qmail has it: a failure of such a
+ * message is told to nobody. It never leaves this host; on the wire it is the
+ * null reverse-path.
+ */
+#define ENVELOPE_DOUBLE_BOUNCE "#@[]"
+
 enum envelope_body { BODY_7BIT = 0, BODY_8BITMIME = 1 };
 enum envelope_ret { RET_NONE = 0, RET_FULL = 1, RET_HDRS = 2 };
 
@@ -95,6 +102,10 @@ enum envelope_result {
  */
 enum envelope_result envelope_unpack(const void *octets, size_t size,
 	int origin_optional, struct envelope *envelope);
+
+/* Whether text[0..length) can be a reverse-path: an address, "", or
+ * ENVELOPE_DOUBLE_BOUNCE. */
+int envelope_reverse_path_is_sound(const char *text, size_t length);
 
 /* Add a recipient (copied). Return 0, or -1 with ENOMEM or E2BIG. */
 int envelope_add_recipient(struct envelope *envelope, const char *address,

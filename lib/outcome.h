@@ -13,7 +13,9 @@ enum outcome {
 	OUTCOME_RELAYED = 3,   /* another host has taken it */
 	OUTCOME_FAILED = 4,    /* never: the sender is told */
 	OUTCOME_EXPANDED = 5, /* turned into other recipients, or a program's */
-	OUTCOME_DISCARDED = 6, /* dropped for a logged reason */
+	OUTCOME_DISCARDED = 6,	 /* dropped for a logged reason */
+	OUTCOME_RELAYED_DSN = 7, /* another host has taken it, and with it the
+				    reports that the sender asked for */
 };
 
 /* The longest reply text that is kept with an outcome, in octets. */
@@ -22,7 +24,7 @@ enum outcome {
 static inline int
 outcome_is_valid(unsigned value)
 {
-	return value >= OUTCOME_DEFERRED && value <= OUTCOME_DISCARDED;
+	return value >= OUTCOME_DEFERRED && value <= OUTCOME_RELAYED_DSN;
 }
 
 static inline int

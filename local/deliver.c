@@ -83,7 +83,6 @@ static int
 check_request(struct work *work)
 {
 	const struct warden_request *request = work->request;
-	struct path reverse_path;
 	struct stat st;
 
 	if (!names_are_sound(request) || !IS_SOUND(request->id) ||
@@ -92,9 +91,8 @@ check_request(struct work *work)
 		!ident_valid(request->id, strlen(request->id)) ||
 		address_mailbox_scan(request->address, strlen(request->address),
 			ADDRESS_UTF8, &work->recipient) < 0 ||
-		address_mailbox_scan(request->reverse_path,
-			strlen(request->reverse_path),
-			ADDRESS_NULL | ADDRESS_UTF8, &reverse_path) < 0)
+		!envelope_reverse_path_is_sound(
+			request->reverse_path, strlen(request->reverse_path)))
 		return report(work->report, OUTCOME_DEFERRED,
 			"4.3.5 the delivery request is malformed");
 	if (fstat(work->message.fd, &st) < 0)

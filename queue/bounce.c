@@ -1,112 +1,140 @@
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 #include "lib/address.h"
-#include "lib/date.h"
 #include "lib/deadline.h"
 #include "lib/log.h"
+#include "queue/report.h"
 #include "queue/runner.h"
 #include "queue/submit.h"
 
 /*
- * Reports of non-delivery (RFC 3464 in the frame of RFC 6522): mail like any
- * other, submitted and durable before the message that it is about counts as
- * told.
+ * Who is owed a report of what: failures, delays, arrivals (RFC 3461). A report
+ * is mail like any other, submitted and durable before the message that it is
+ * about counts as told; queue/report.c writes it. One report covers all
+ * recipients of a message of whom the same is to be said.
  */
 
-/* How long queue-inject may take, in milliseconds. */
+/* How long queue-inject may take for one step, in milliseconds. */
 #define SUBMIT_MS 30000
-/* A message of at most so many octets goes back whole, unless RET=HDRS. */
-#define RETURN_WHOLE_MAX (64 * 1024)
-/* So much of a larger one's header goes back. */
-#define RETURN_HEADER_MAX (16 * 1024)
 /* Recipients in one report: it must be of a size that can be sent in time. */
 #define REPORT_RECIPIENTS_MAX 500
-
-/*
- * The field by which a double bounce is known again, whoever forwards it: what
- * is about it is told to nobody, or an administrator's broken forward would be
- * reported for ever.
- */
-#define DOUBLE_FIELD "X-Keepmail-Report: double bounce"
 
 struct bounce {
 	struct runner *runner;
 	struct message *message;
-	uint32_t *failed; /* owned: recipients that it covers */
+	enum report_kind kind;
+	uint32_t *number;		    /* owned: recipients it covers */
+	struct report_recipient *recipient; /* owned: the same for the report */
 	uint32_t count;
 	bool is_double; /* to the administrator, about a bounce */
 	char to[ADDRESS_TEXT_MAX + 1];
 	struct submission submission;
 };
 
-static int put(struct bounce *bounce, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int
-put(struct bounce *bounce, const char *format, ...)
-{
-	char text[4096];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof text, format, arguments);
-	va_end(arguments);
-	return submit_content(&bounce->submission, text, strlen(text));
-}
-
 /* --- who is told --- */
 
 static bool
-is_owed(const struct message *message, uint32_t i)
+has_sender(const struct message *message)
 {
-	uint8_t notify = message->file.envelope.recipient[i].notify;
+	const char *sender = message->file.envelope.reverse_path;
 
-	/* RFC 3461 section 4.1: failures are told unless others were asked for */
-	return message->file.state[i].outcome == OUTCOME_FAILED &&
-	       !message->file.state[i].told &&
-	       (notify == 0 || (notify & NOTIFY_FAILURE));
+	return sender[0] != 0 && strcmp(sender, ENVELOPE_DOUBLE_BOUNCE) != 0;
 }
 
-/* Collects the failed, as many as go into one report. Returns how many, or -1 with ENOMEM. */
+static bool
+is_delayed(const struct runner *runner, const struct message *message,
+	const struct message_recipient_state *state)
+{
+	uint64_t after_ms = (uint64_t)runner->settings.delaywarning_s * 1000;
+	uint64_t arrival_ms = message->file.header.arrival_us / 1000;
+
+	return after_ms > 0 && state->outcome == OUTCOME_DEFERRED &&
+	       !state->delay_told && runner_now_ms() >= arrival_ms + after_ms;
+}
+
+/* Without NOTIFY failures and delays are told (RFC 3461 section 4.1). */
+static bool
+is_owed(const struct runner *runner, const struct message *message,
+	enum report_kind kind, uint32_t i)
+{
+	const struct message_recipient_state *state = &message->file.state[i];
+	uint8_t notify = message->file.envelope.recipient[i].notify;
+
+	switch (kind) {
+	case REPORT_FAILED:
+		return state->outcome == OUTCOME_FAILED && !state->told &&
+		       (notify == 0 || (notify & NOTIFY_FAILURE));
+	case REPORT_DELAYED:
+		return is_delayed(runner, message, state) &&
+		       (notify == 0 || (notify & NOTIFY_DELAY)) &&
+		       has_sender(message);
+	case REPORT_ARRIVED:
+		return (state->outcome == OUTCOME_DELIVERED ||
+			       state->outcome == OUTCOME_RELAYED ||
+			       state->outcome == OUTCOME_EXPANDED) &&
+		       !state->told && (notify & NOTIFY_SUCCESS) &&
+		       has_sender(message);
+	}
+	return false;
+}
+
+/* Collects those who are owed. 0, or -1 with ENOMEM. */
 static int
 collect(struct bounce *bounce)
 {
-	const struct message *message = bounce->message;
-	uint32_t recipients = message->file.envelope.recipients;
+	const struct message_file *file = &bounce->message->file;
+	uint32_t count = 0, recipients = file->envelope.recipients;
 
-	for (uint32_t i = 0;
-		i < recipients && bounce->count < REPORT_RECIPIENTS_MAX; i++)
-		if (is_owed(message, i))
-			bounce->count++;
-	if (bounce->count == 0)
+	for (uint32_t i = 0; i < recipients && count < REPORT_RECIPIENTS_MAX;
+		i++)
+		count += is_owed(
+			bounce->runner, bounce->message, bounce->kind, i);
+	if (count == 0)
 		return 0;
-	bounce->failed = calloc(bounce->count, sizeof *bounce->failed);
-	if (bounce->failed == NULL)
+	bounce->number = calloc(count, sizeof *bounce->number);
+	bounce->recipient = calloc(count, sizeof *bounce->recipient);
+	if (bounce->number == NULL || bounce->recipient == NULL)
 		return -1;
-	uint32_t most = bounce->count;
-	bounce->count = 0;
-	for (uint32_t i = 0; i < recipients && bounce->count < most; i++)
-		if (is_owed(message, i))
-			bounce->failed[bounce->count++] = i;
-	return (int)bounce->count;
+	for (uint32_t i = 0; i < recipients && bounce->count < count; i++) {
+		const struct message_recipient_state *state = &file->state[i];
+
+		if (!is_owed(bounce->runner, bounce->message, bounce->kind, i))
+			continue;
+		bounce->recipient[bounce->count] = (struct report_recipient){
+			.address = file->envelope.recipient[i].address,
+			.orcpt = file->envelope.recipient[i].orcpt,
+			.outcome = state->outcome,
+			.text = state->text == NULL ? "" : state->text,
+			.attempt_ms = state->attempt_ms,
+		};
+		bounce->number[bounce->count++] = i;
+	}
+	return 0;
 }
 
-/* True if the message is a double bounce of ours, forwarded or not. */
+/*
+ * True if the message is a double bounce of ours. Whoever forwards one may give
+ * it another reverse-path; its field says it then, or an administrator's broken
+ * forward would be reported for ever.
+ */
 static bool
 is_double_bounce(const struct message *message)
 {
-	static const char field[] = "\n" DOUBLE_FIELD "\n";
+	static const char field[] = "\n" REPORT_DOUBLE_FIELD "\n";
+	const char *sender = message->file.envelope.reverse_path;
 	uint64_t octets = message->file.header.content_octets;
-	char block[RETURN_HEADER_MAX];
+	char block[16 * 1024];
+
+	if (has_sender(message))
+		return false;
+	if (sender[0] != 0)
+		return true;
 	ssize_t got = pread(message->fd, block,
 		octets < sizeof block ? (size_t)octets : sizeof block,
 		MESSAGE_HEADER_OCTETS);
-
 	if (got <= 0)
 		return false;
 	const char *end = memmem(block, (size_t)got, "\n\n", 2);
@@ -114,284 +142,246 @@ is_double_bounce(const struct message *message)
 	return memmem(block, length, field, sizeof field - 1) != NULL;
 }
 
-/* Decides who gets it. False: nobody, it has gone round often enough. */
-static bool
+/* Decides who gets it. */
+static void
 address_it(struct bounce *bounce)
 {
 	const struct runner_settings *settings = &bounce->runner->settings;
-	const struct envelope *envelope = &bounce->message->file.envelope;
 
-	if (envelope->reverse_path[0] != 0) {
+	bounce->is_double = !has_sender(bounce->message);
+	if (bounce->is_double)
+		snprintf(bounce->to, sizeof bounce->to, "%s@%s",
+			settings->doublebounceto, settings->doublebouncehost);
+	else
 		snprintf(bounce->to, sizeof bounce->to, "%s",
-			envelope->reverse_path);
-		return true;
-	}
-	bounce->is_double = true;
-	snprintf(bounce->to, sizeof bounce->to, "%s@%s",
-		settings->doublebounceto, settings->doublebouncehost);
-	return strcasecmp(envelope->recipient[bounce->failed[0]].address,
-		       bounce->to) != 0 &&
-	       !is_double_bounce(bounce->message);
+			bounce->message->file.envelope.reverse_path);
 }
 
-/* --- what it says --- */
+/* --- sending --- */
 
-/* The enhanced status code in a reply text (RFC 3463), or 5.0.0. */
 static void
-find_status(const char *text, char status[12])
-{
-	unsigned subject, detail;
-	int length;
-
-	snprintf(status, 12, "5.0.0");
-	for (const char *at = text; (at = strstr(at, "5.")) != NULL; at++) {
-		if (at > text && at[-1] != ' ' && at[-1] != '-')
-			continue;
-		if (sscanf(at, "5.%3u.%3u%n", &subject, &detail, &length) ==
-				2 &&
-			(at[length] == ' ' || at[length] == 0)) {
-			snprintf(status, 12, "5.%u.%u", subject, detail);
-			return;
-		}
-	}
-}
-
-static int
-put_header(struct bounce *bounce)
+fill_report(const struct bounce *bounce, struct report *report)
 {
 	const struct runner_settings *settings = &bounce->runner->settings;
-	const char *id = bounce->submission.id;
-	char date[DATE_OCTETS + 1];
+	const struct message *message = bounce->message;
+	const struct envelope *about = &message->file.envelope;
+	int64_t arrival_s =
+		(int64_t)(message->file.header.arrival_us / 1000000);
 
-	date_write(date, (int64_t)(runner_now_ms() / 1000));
-	return put(bounce,
-		"Date: %s\n"
-		"From: Mail delivery <%s@%s>\n"
-		"To: <%s>\n"
-		"Message-ID: <%s@%s>\n"
-		"Subject: %s\n"
-		"Auto-Submitted: auto-replied\n%s"
-		"MIME-Version: 1.0\n"
-		"Content-Type: multipart/report; "
-		"report-type=delivery-status;\n\tboundary=\"=_%s\"\n\n",
-		date, settings->bouncefrom, settings->bouncehost, bounce->to,
-		id, settings->me,
-		bounce->is_double ? "A bounce could not be delivered"
-				  : "Your message could not be delivered",
-		bounce->is_double ? DOUBLE_FIELD "\n" : "", id);
+	*report = (struct report){
+		.kind = bounce->kind,
+		.is_double = bounce->is_double,
+		.me = settings->me,
+		.from_local = settings->bouncefrom,
+		.from_host = settings->bouncehost,
+		.to = bounce->to,
+		.about = message->id,
+		.envid = about->envid,
+		.smtputf8 = about->smtputf8 != 0,
+		.ret = (enum envelope_ret)about->ret,
+		.whole_max = (uint64_t)settings->bouncemaxbytes,
+		.now_s = (int64_t)(runner_now_ms() / 1000),
+		.arrival_s = arrival_s,
+		.retry_until_s =
+			arrival_s + runner_lifetime_s(bounce->runner, message),
+		.bouncetext = &settings->bouncetext,
+		.recipient = bounce->recipient,
+		.recipients = bounce->count,
+		.fd = message->fd,
+		.offset = MESSAGE_HEADER_OCTETS,
+		.octets = message->file.header.content_octets,
+	};
 }
 
 static int
-put_words(struct bounce *bounce)
+put(void *context, const void *octets, size_t length)
 {
-	const struct message_file *file = &bounce->message->file;
-	char date[DATE_OCTETS + 1];
+	struct bounce *bounce = context;
 
-	date_write(date, (int64_t)(file->header.arrival_us / 1000000));
-	if (put(bounce,
-		    "--=_%s\nContent-Type: text/plain; charset=utf-8\n"
-		    "Content-Transfer-Encoding: 8bit\n\n"
-		    "This is the mail system at %s.\n\n"
-		    "%s of %s could not be delivered to\n"
-		    "the recipients below, and no further attempt is made.\n",
-		    bounce->submission.id, bounce->runner->settings.me,
-		    bounce->is_double ? "A report of non-delivery"
-				      : "Your message",
-		    date) < 0)
-		return -1;
-	for (uint32_t i = 0; i < bounce->count; i++) {
-		uint32_t number = bounce->failed[i];
-
-		if (put(bounce, "\n<%s>:\n%s\n",
-			    file->envelope.recipient[number].address,
-			    file->state[number].text) < 0)
-			return -1;
-	}
-	return put(bounce, "\n");
+	bounce->submission.deadline_ms = deadline_after_ms(SUBMIT_MS);
+	return submit_content(&bounce->submission, octets, length);
 }
 
+/* Writes the report into the queue. 0, or -1 after a log line. */
 static int
-put_status(struct bounce *bounce)
+send_report(struct bounce *bounce, struct report *report,
+	const struct envelope *envelope)
 {
-	const struct message_file *file = &bounce->message->file;
-	char date[DATE_OCTETS + 1], status[12];
+	struct submission *submission = &bounce->submission;
+	char path[HOME_NAME_MAX];
 
-	date_write(date, (int64_t)(file->header.arrival_us / 1000000));
-	if (put(bounce,
-		    "--=_%s\nContent-Type: message/delivery-status\n\n"
-		    "Reporting-MTA: dns; %s\n",
-		    bounce->submission.id, bounce->runner->settings.me) < 0 ||
-		(file->envelope.envid[0] != 0 &&
-			put(bounce, "Original-Envelope-Id: %s\n",
-				file->envelope.envid) < 0) ||
-		put(bounce, "Arrival-Date: %s\n", date) < 0)
+	home_path(&bounce->runner->home, "socket/submit", path);
+	if (submit_open_traced(
+		    submission, path, 0, deadline_after_ms(SUBMIT_MS)) < 0) {
+		log_line("report of msg %s: %s", bounce->message->id,
+			submission->text);
 		return -1;
-	for (uint32_t i = 0; i < bounce->count; i++) {
-		const struct recipient *recipient =
-			&file->envelope.recipient[bounce->failed[i]];
-		const char *text = file->state[bounce->failed[i]].text;
-		bool is_reply = text[0] >= '2' && text[0] <= '5' &&
-				text[1] >= '0' && text[1] <= '9';
-
-		find_status(text, status);
-		if (put(bounce, "\n") < 0 ||
-			(recipient->orcpt[0] != 0 &&
-				put(bounce, "Original-Recipient: %s\n",
-					recipient->orcpt) < 0) ||
-			put(bounce,
-				"Final-Recipient: rfc822; %s\n"
-				"Action: failed\nStatus: %s\n"
-				"Diagnostic-Code: %s; %s\n",
-				recipient->address, status,
-				is_reply ? "smtp" : "x-keepmail", text) < 0)
-			return -1;
 	}
-	return put(bounce, "\n");
+	report->id = submission->id;
+	bool was_open = true;
+	int result = report_write(report, put, bounce);
+	if (result == 0)
+		result = submit_finish(submission, envelope);
+	else
+		was_open = submission->fd < 0;
+	if (result < 0)
+		log_line("report of msg %s: %s", bounce->message->id,
+			was_open ? submission->text : strerror(errno));
+	submit_abandon(submission);
+	return result;
 }
-
-/* The last octet of the header's text in block: after its empty line, or all. */
-static size_t
-header_length(const char *block, size_t length)
-{
-	const char *end = memmem(block, length, "\n\n", 2);
-
-	return end == NULL ? length : (size_t)(end - block) + 1;
-}
-
-static int
-put_original(struct bounce *bounce)
-{
-	const struct message_file *file = &bounce->message->file;
-	uint64_t octets = file->header.content_octets, at = 0;
-	bool is_whole =
-		octets <= RETURN_WHOLE_MAX && file->envelope.ret != RET_HDRS;
-	char block[RETURN_HEADER_MAX];
-
-	if (put(bounce, "--=_%s\nContent-Type: %s\n%s\n", bounce->submission.id,
-		    is_whole ? "message/rfc822" : "text/rfc822-headers",
-		    file->envelope.body == BODY_8BITMIME
-			    ? "Content-Transfer-Encoding: 8bit\n"
-			    : "") < 0)
-		return -1;
-	while (at < octets) {
-		size_t want =
-			octets - at < sizeof block ? octets - at : sizeof block;
-		ssize_t got = pread(bounce->message->fd, block, want,
-			(off_t)(MESSAGE_HEADER_OCTETS + at));
-
-		if (got <= 0) {
-			if (got < 0 && errno == EINTR)
-				continue;
-			submit_abandon(&bounce->submission);
-			bounce->submission.code = SUBMIT_READ;
-			snprintf(bounce->submission.text,
-				sizeof bounce->submission.text,
-				"the message cannot be read");
-			return -1;
-		}
-		size_t length = is_whole ? (size_t)got
-					 : header_length(block, (size_t)got);
-		if (submit_content(&bounce->submission, block, length) < 0)
-			return -1;
-		at += (uint64_t)got;
-		if (!is_whole)
-			break;
-	}
-	return put(bounce, "\n--=_%s--\n", bounce->submission.id);
-}
-
-/* --- sending and recording --- */
 
 static int
 submit(struct bounce *bounce)
 {
-	const struct envelope *about = &bounce->message->file.envelope;
 	struct envelope envelope = ENVELOPE_ZERO;
-	char path[HOME_NAME_MAX], none[] = "";
-	int result = -1;
+	char null_path[] = "", double_path[] = ENVELOPE_DOUBLE_BOUNCE;
+	struct report report;
 
-	envelope.reverse_path = none;
-	envelope.body = about->body;
-	envelope.smtputf8 = about->smtputf8;
-	envelope.origin.kind = ORIGIN_SUITE;
-	home_path(&bounce->runner->home, "socket/submit", path);
-	if (envelope_add_recipient(&envelope, bounce->to, 0, "") < 0)
-		return -1;
-	if (submit_open_traced(&bounce->submission, path, 0,
-		    deadline_after_ms(SUBMIT_MS)) == 0 &&
-		put_header(bounce) == 0 && put_words(bounce) == 0 &&
-		put_status(bounce) == 0 && put_original(bounce) == 0)
-		result = submit_finish(&bounce->submission, &envelope);
-	if (result < 0)
-		log_line("bounce of msg %s: %s", bounce->message->id,
-			bounce->submission.text);
-	submit_abandon(&bounce->submission);
-	free(envelope.recipient[0].address);
-	free(envelope.recipient[0].orcpt);
-	free(envelope.recipient);
-	return result;
-}
-
-/* Notes in the message that they have been told, by the bounce of this id. */
-static int
-record(struct bounce *bounce, const char *id)
-{
-	struct message *message = bounce->message;
-	stralloc records = STRALLOC_ZERO;
-	int result = message_pack_notice(&records, NOTICE_BOUNCE,
-		runner_now_ms(), id, bounce->failed, bounce->count);
-
-	if (result == 0)
-		result = message_append(message->fd, &message->file, &records);
-	stralloc_free(&records);
-	if (result < 0) {
-		log_line("cannot record the bounce of msg %s: %s", message->id,
+	fill_report(bounce, &report);
+	if (report_prepare(&report) < 0) {
+		log_line("report of msg %s: %s", bounce->message->id,
 			strerror(errno));
 		return -1;
 	}
-	for (uint32_t i = 0; i < bounce->count; i++)
-		message->file.state[bounce->failed[i]].told = 1;
-	return 0;
+	if (envelope_add_recipient(&envelope, bounce->to, 0, "") < 0)
+		return -1;
+	envelope.reverse_path = bounce->is_double ? double_path : null_path;
+	envelope.body = report.is_8bit ? BODY_8BITMIME : BODY_7BIT;
+	envelope.smtputf8 = report.needs_utf8;
+	envelope.origin.kind = ORIGIN_SUITE;
+	int result = send_report(bounce, &report, &envelope);
+	envelope.reverse_path = NULL;
+	envelope_free(&envelope);
+	return result;
+}
+
+/* --- recording --- */
+
+static int
+append(struct bounce *bounce, const stralloc *records)
+{
+	struct message *message = bounce->message;
+
+	if (message_append(message->fd, &message->file, records) == 0)
+		return 0;
+	log_line("cannot record the report of msg %s: %s", message->id,
+		strerror(errno));
+	return -1;
+}
+
+/* Notes in the message that they have been told, by the report of this id. */
+static int
+record_told(struct bounce *bounce, const char *id)
+{
+	bool is_delay = bounce->kind == REPORT_DELAYED;
+	stralloc records = STRALLOC_ZERO;
+	int result = message_pack_notice(&records,
+		is_delay ? NOTICE_DELAY : NOTICE_BOUNCE, runner_now_ms(), id,
+		bounce->number, bounce->count);
+
+	if (result == 0)
+		result = append(bounce, &records);
+	stralloc_free(&records);
+	for (uint32_t i = 0; result == 0 && i < bounce->count; i++) {
+		struct message_recipient_state *state =
+			&bounce->message->file.state[bounce->number[i]];
+
+		if (is_delay)
+			state->delay_told = 1;
+		else
+			state->told = 1;
+	}
+	return result;
+}
+
+/* A double bounce failed: that is told to nobody. */
+static int
+discard(struct bounce *bounce)
+{
+	struct message_file *file = &bounce->message->file;
+	stralloc records = STRALLOC_ZERO;
+	int result = 0;
+
+	log_line("triple bounce: discarding msg %s", bounce->message->id);
+	for (uint32_t i = 0; result == 0 && i < bounce->count; i++) {
+		const struct message_recipient_state *state =
+			&file->state[bounce->number[i]];
+
+		result = message_pack_outcome(&records, bounce->number[i],
+			OUTCOME_DISCARDED, state->attempts, state->attempt_ms,
+			0, bounce->recipient[i].text);
+	}
+	if (result == 0)
+		result = append(bounce, &records);
+	stralloc_free(&records);
+	for (uint32_t i = 0; result == 0 && i < bounce->count; i++)
+		file->state[bounce->number[i]].outcome = OUTCOME_DISCARDED;
+	return result;
+}
+
+static const char *
+name(const struct bounce *bounce)
+{
+	return bounce->is_double		? "double bounce"
+	       : bounce->kind == REPORT_FAILED	? "bounce"
+	       : bounce->kind == REPORT_DELAYED ? "delay report"
+						: "arrival report";
+}
+
+static int
+send_one(struct bounce *bounce)
+{
+	if (collect(bounce) < 0)
+		return -1;
+	if (bounce->count == 0)
+		return 0;
+	if (is_double_bounce(bounce->message))
+		return discard(bounce) < 0 ? -1 : 1;
+	address_it(bounce);
+	if (submit(bounce) < 0)
+		return -1;
+	log_line("%s msg %s qp %s", name(bounce), bounce->message->id,
+		bounce->submission.id);
+	/* If this fails or we are killed here, a second one will go out: better
+	 * than none. */
+	return record_told(bounce, bounce->submission.id) < 0 ? -1 : 1;
 }
 
 /* One report. Returns 1 if it is made, 0 if none is owed, -1 on failure. */
 static int
-send_one(struct runner *runner, struct message *message)
+send_kind(struct runner *runner, struct message *message, enum report_kind kind)
 {
 	struct bounce *bounce = calloc(1, sizeof *bounce);
-	int result = -1;
 
 	if (bounce == NULL)
 		return -1;
 	bounce->runner = runner;
 	bounce->message = message;
+	bounce->kind = kind;
 	SUBMISSION_CLOSED(&bounce->submission);
-	int failed = collect(bounce);
-	if (failed == 0) {
-		result = 0;
-	} else if (failed > 0 && !address_it(bounce)) {
-		log_line("triple bounce: discarding msg %s", message->id);
-		result = record(bounce, "");
-	} else if (failed > 0 && submit(bounce) == 0) {
-		log_line("%sbounce msg %s qp %s",
-			bounce->is_double ? "double " : "", message->id,
-			bounce->submission.id);
-		/* If this fails or we are killed here, a second bounce will
-		 * go out: better than none. */
-		result = record(bounce, bounce->submission.id);
-	}
-	free(bounce->failed);
+	int result = send_one(bounce);
+	free(bounce->number);
+	free(bounce->recipient);
 	free(bounce);
-	return result < 0 ? -1 : failed > 0;
+	return result;
 }
 
 int
 bounce_send(struct runner *runner, struct message *message)
 {
-	int sent;
+	static const enum report_kind KINDS[] = {
+		REPORT_FAILED, REPORT_DELAYED, REPORT_ARRIVED};
+	int result = 0;
 
-	do
-		sent = send_one(runner, message);
-	while (sent > 0);
-	return sent;
+	for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+		int sent;
+
+		do
+			sent = send_kind(runner, message, KINDS[i]);
+		while (sent > 0);
+		if (sent < 0)
+			result = -1;
+	}
+	return result;
 }

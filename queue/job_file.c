@@ -110,12 +110,12 @@ take_text(struct unpack *cursor, size_t max, enum job_result *result)
 }
 
 static int
-is_address(const char *text, unsigned flags)
+is_address(const char *text)
 {
 	struct path path;
 
-	return address_mailbox_scan(
-		       text, strlen(text), flags | ADDRESS_UTF8, &path) == 0;
+	return address_mailbox_scan(text, strlen(text), ADDRESS_UTF8, &path) ==
+	       0;
 }
 
 static enum job_result
@@ -144,7 +144,8 @@ read_head(struct job *job, const struct record *record)
 	if (!unpack_ended(&cursor) || job->body > BODY_8BITMIME ||
 		job->smtputf8 > 1 || job->requiretls > 1 ||
 		job->ret > RET_HDRS || job->destination[0] == 0 ||
-		!is_address(job->reverse_path, ADDRESS_NULL))
+		!envelope_reverse_path_is_sound(
+			job->reverse_path, strlen(job->reverse_path)))
 		return JOB_BAD;
 	return JOB_OK;
 }
@@ -172,7 +173,7 @@ read_target(struct job *job, const struct record *record)
 	if (result != JOB_OK)
 		return result;
 	if (!unpack_ended(&cursor) || new->notify > 15 ||
-		!is_address(new->address, 0))
+		!is_address(new->address))
 		return JOB_BAD;
 	return JOB_OK;
 }

@@ -9,6 +9,7 @@
 #include "lib/durable.h"
 #include "lib/log.h"
 #include "queue/job_file.h"
+#include "queue/report.h"
 #include "queue/runner.h"
 
 /* A recipient that is due, and where it goes. */
@@ -261,6 +262,7 @@ fail_at_once(struct runner *runner, struct message *message, uint32_t number,
 		state->text = copy;
 		state->outcome = OUTCOME_FAILED;
 		state->attempts++;
+		state->attempt_ms = runner_now_ms();
 		commit_note(runner, message);
 		result = 0;
 	} else {
@@ -368,12 +370,10 @@ judge(const struct runner *runner, const struct message *message,
 	snprintf(words, sizeof words, "%s", text);
 	if (to->outcome == OUTCOME_DEFERRED) {
 		if (age_ms >=
-			(uint64_t)runner->settings.queuelifetime_s * 1000) {
+			(uint64_t)runner_lifetime_s(runner, message) * 1000) {
 			to->outcome = OUTCOME_FAILED;
 			snprintf(words, sizeof words,
-				"5.4.7 undeliverable for too long, given up; "
-				"the last answer was: %.800s",
-				text);
+				REPORT_EXPIRED_TEXT "%.800s", text);
 		} else {
 			to->next_due_ms =
 				schedule_next_ms(arrival_ms, now_ms, channel);
@@ -421,6 +421,7 @@ record_results(struct runner *runner, struct message *message,
 		free(state->text);
 		state->text = new[i].text;
 		state->outcome = new[i].outcome;
+		state->attempt_ms = now_ms;
 		state->next_due_ms = new[i].next_due_ms;
 		state->attempts = job->attempt;
 		message->in_hand[number] = 0;

@@ -204,7 +204,7 @@ take_outcome(struct message_file *message, const struct record *record)
 	uint32_t number = unpack_u32(&cursor);
 	unsigned outcome = unpack_u8(&cursor);
 	uint32_t attempt = unpack_u32(&cursor);
-	(void)unpack_u64(&cursor);
+	uint64_t attempt_ms = unpack_u64(&cursor);
 	uint64_t next_due_ms = unpack_u64(&cursor);
 	const char *text = unpack_text(&cursor, &length);
 	if (!unpack_ended(&cursor) || text == NULL ||
@@ -219,6 +219,7 @@ take_outcome(struct message_file *message, const struct record *record)
 	state->text = copy;
 	state->outcome = (enum outcome)outcome;
 	state->attempts = attempt;
+	state->attempt_ms = attempt_ms;
 	state->next_due_ms = next_due_ms;
 	return MESSAGE_OK;
 }

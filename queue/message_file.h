@@ -44,8 +44,9 @@ message_header_unpack(const unsigned char octets[MESSAGE_HEADER_OCTETS],
 struct message_recipient_state {
 	enum outcome outcome; /* 0: no attempt yet */
 	uint32_t attempts;
+	uint64_t attempt_ms;  /* the latest; milliseconds since the epoch */
 	uint64_t next_due_ms; /* of a deferred one */
-	int told;	      /* a bounce that covers it is queued */
+	int told;	      /* the report of its end is queued */
 	int delay_told;	      /* a delay notice has gone */
 	char *text;	      /* last reply; owned; NULL: none */
 };

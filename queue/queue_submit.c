@@ -138,10 +138,12 @@ take_address(const struct work *work, const char *octets, size_t length,
 static int
 take_item(struct work *work, char kind, const char *octets, size_t length)
 {
-	char text[ADDRESS_TEXT_MAX + 1];
+	char text[ADDRESS_TEXT_MAX + 1] = ENVELOPE_DOUBLE_BOUNCE;
 
-	if (take_address(work, octets, length, kind == 'F' ? ADDRESS_NULL : 0,
-		    text) < 0)
+	if ((kind != 'F' || length != strlen(text) ||
+		    memcmp(octets, text, length) != 0) &&
+		take_address(work, octets, length,
+			kind == 'F' ? ADDRESS_NULL : 0, text) < 0)
 		return fail(SUBMIT_ADDRESS,
 			kind == 'F' ? "the sender is not an address"
 				    : "a recipient is not an address",

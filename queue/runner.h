@@ -29,8 +29,11 @@
 
 struct runner_settings {
 	char *me, *bouncefrom, *bouncehost, *doublebounceto, *doublebouncehost;
-	int64_t queuelifetime_s, concurrencylocal, concurrencyremote;
-	struct setting_list locals, smtproutes;
+	int64_t queuelifetime_s, bouncelifetime_s, concurrencylocal,
+		concurrencyremote;
+	int64_t delaywarning_s; /* 0: no reports of delays */
+	int64_t bouncemaxbytes;
+	struct setting_list locals, smtproutes, bouncetext;
 };
 
 /* A job that is out, or whose result waits to be committed. */
@@ -135,6 +138,10 @@ void scan_empty_destinations(struct runner *runner);
 uint64_t
 schedule_next_ms(uint64_t arrival_ms, uint64_t now_ms, enum channel channel);
 
+/* Seconds after its arrival until a deferral counts as a failure. */
+int64_t
+runner_lifetime_s(const struct runner *runner, const struct message *message);
+
 /* The minute, since the epoch, in which something due then is looked for. */
 uint64_t schedule_minute(uint64_t due_ms);
 
@@ -186,8 +193,8 @@ void commit_all(struct runner *runner);
 /* --- bounce.c --- */
 
 /*
- * Tells the sender of recipients that failed and of whom it has not been told.
- * Returns 0 if nothing is owed any more (the notice is durable and recorded), or
+ * Tells the sender what it is owed and has not been told: recipients that
+ * failed, that are delayed, and that were reached if it asked for that. Returns 0 if nothing is owed any more (the notice is durable and recorded), or
  * -1 if it must be tried again later.
  */
 int bounce_send(struct runner *runner, struct message *message);

@@ -1,3 +1,4 @@
+#include <string.h>
 #include "queue/runner.h"
 
 /* The longest interval, in milliseconds. */
@@ -27,6 +28,19 @@ schedule_next_ms(uint64_t arrival_ms, uint64_t now_ms, enum channel channel)
 	uint64_t due_ms = base_ms + n * n * 1000;
 	return due_ms > now_ms + INTERVAL_MAX_MS ? now_ms + INTERVAL_MAX_MS
 						 : due_ms;
+}
+
+int64_t
+runner_lifetime_s(const struct runner *runner, const struct message *message)
+{
+	const struct runner_settings *settings = &runner->settings;
+	const char *sender = message->file.envelope.reverse_path;
+	bool is_bounce =
+		sender[0] == 0 || strcmp(sender, ENVELOPE_DOUBLE_BOUNCE) == 0;
+
+	return is_bounce && settings->bouncelifetime_s > 0
+		       ? settings->bouncelifetime_s
+		       : settings->queuelifetime_s;
 }
 
 uint64_t

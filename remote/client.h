@@ -102,7 +102,7 @@ struct client_message {
 	const char *envid; /* NULL or "" for none */
 	/*
 	 * Told once for each recipient: its index, what became of it (relayed,
-	 * deferred, failed), and a text, printable and at most OUTCOME_TEXT_MAX
+	 * deferred, failed; relayed with DSN if NOTIFY was passed on), and a text, printable and at most OUTCOME_TEXT_MAX
 	 * octets, that lives until the return.
 	 */
 	void (*result)(void *context, size_t index, enum outcome outcome,

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include "lib/envelope.h"
 #include "remote/client.h"
 #include "remote/client_wire.h"
 
@@ -39,6 +40,11 @@ tell(struct transfer *transfer, size_t index, enum outcome outcome)
 {
 	struct client_message *message = transfer->message;
 
+	/* A server with DSN sends the reports that NOTIFY asked for. */
+	if (outcome == OUTCOME_RELAYED &&
+		message->recipient[index].notify != 0 &&
+		(transfer->client->capabilities & CLIENT_DSN))
+		outcome = OUTCOME_RELAYED_DSN;
 	message->recipient[index].state = CLIENT_DECIDED;
 	message->result(message->context, index, outcome, transfer->text);
 }
@@ -175,7 +181,10 @@ put_mail(struct transfer *transfer)
 	transfer->mail_open = 1;
 	client->transaction = 1;
 	return client_put(client, "MAIL FROM:<%s>%s%s%s%s%s%s",
-		message->reverse_path, size,
+		strcmp(message->reverse_path, ENVELOPE_DOUBLE_BOUNCE) == 0
+			? ""
+			: message->reverse_path,
+		size,
 		(can & CLIENT_8BITMIME) && transfer->has_8bit ? " BODY=8BITMIME"
 							      : "",
 		message->smtputf8 ? " SMTPUTF8" : "",

@@ -34,6 +34,8 @@ outcome_word(enum outcome outcome)
 		return "failed";
 	case OUTCOME_EXPANDED:
 		return "expanded";
+	case OUTCOME_RELAYED_DSN:
+		return "relayed";
 	case OUTCOME_DISCARDED:
 		return "discarded";
 	}

@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 #include "lib/envelope.h"
+#include "lib/xtext.h"
 
 /* "::" takes a value only if it is attached: -q15m, -d8. */
 #define OPTION_LETTERS "+A:B:C:D:EF:GIJL:N:O:R:UV:X:b:cd::e:f:h:imno:p:q::r:tvx"
@@ -136,10 +137,10 @@ read_option(int letter, const char *value, struct sendmail_options *options)
 			return misuse("-R is full or hdrs, not ", value);
 		break;
 	case 'V':
-		if (has_control(value) || strlen(value) > ENVELOPE_ENVID_MAX)
-			return misuse("-V is too long or has a control "
-				      "character",
-				"");
+		if (strlen(value) > ENVELOPE_ENVID_MAX ||
+			!xtext_is_envid(value, strlen(value)))
+			return misuse(
+				"-V is too long or not xtext (RFC 3461)", "");
 		options->envid = value;
 		break;
 	case '?':

@@ -61,7 +61,7 @@ static const struct row ROWS[] = {
 		     "RET=HDRS ENVID=e+2B\n>RCPT TO:<r0@y.test> "
 		     "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;o\n>DATA\n" OK OK GO
 		     ">\xc3\xa4\n>b\n>.\n" OK ">QUIT\n",
-		CLIENT_OK, CLIENT_OK, "R", "250", "\xc3\xa4\nb", 1, 0, 0},
+		CLIENT_OK, CLIENT_OK, "N", "250", "\xc3\xa4\nb", 1, 0, 0},
 	{"greeting 5xx", "<554 no\n", CLIENT_NEXT_HOST, 0, "",
 		"554 no (host mx.test [192.0.2.1])", NULL, 0, 0, 0},
 	{"greeting 421", "<421 4.3.2 busy\n!\n", CLIENT_NEXT_HOST, 0, "",
@@ -241,10 +241,11 @@ take_result(void *context, size_t index, enum outcome outcome, const char *text)
 
 	assert_true(index < RECIPIENTS_MAX);
 	assert_int_equal('T', told->letter[index]);
-	told->letter[index] = outcome == OUTCOME_RELAYED    ? 'R'
-			      : outcome == OUTCOME_FAILED   ? 'F'
-			      : outcome == OUTCOME_DEFERRED ? 'D'
-							    : '?';
+	told->letter[index] = outcome == OUTCOME_RELAYED       ? 'R'
+			      : outcome == OUTCOME_RELAYED_DSN ? 'N'
+			      : outcome == OUTCOME_FAILED      ? 'F'
+			      : outcome == OUTCOME_DEFERRED    ? 'D'
+							       : '?';
 	assert_true(strlen(text) <= OUTCOME_TEXT_MAX);
 	memcpy(told->text[index], text, strlen(text) + 1);
 }

@@ -16,9 +16,9 @@
 #define MARK_OCTETS 4
 #define CHECK_AT 60
 
-/* The most octets of outcome records that a file may have: 100,000 recipients
- * with a long reply each, some attempts each. */
-#define OUTCOMES_MAX ((uint64_t)4 * 1024 * 1024 * 1024)
+/* Outcome records are read in pieces of so many octets; the longest of them, a
+ * notice that covers ENVELOPE_RECIPIENTS_MAX, fits in. */
+#define OUTCOMES_PIECE ((size_t)1024 * 1024)
 
 /* --- header --- */
 
@@ -277,24 +277,31 @@ take_records(struct message_file *message, const unsigned char *octets,
 	}
 }
 
+/* Piece by piece: many recipients and many attempts make a long file. */
 static enum message_result
 read_outcomes(int fd, uint64_t file_octets, struct message_file *message)
 {
-	uint64_t length = file_octets - message->end;
-	size_t used = 0;
+	enum message_result result = MESSAGE_OK;
+	size_t used = 1;
 
-	if (length == 0)
+	if (file_octets == message->end)
 		return MESSAGE_OK;
-	if (length > OUTCOMES_MAX)
-		return MESSAGE_BAD;
-	unsigned char *octets = malloc(length);
+	unsigned char *octets = malloc(OUTCOMES_PIECE);
 	if (octets == NULL)
 		return MESSAGE_ERROR;
-	enum message_result result = read_at(fd, octets, length, message->end);
-	if (result == MESSAGE_OK)
-		result = take_records(message, octets, length, &used);
+	/* nothing used: a torn tail, or the end */
+	while (result == MESSAGE_OK && used > 0 && message->end < file_octets) {
+		uint64_t left = file_octets - message->end;
+		size_t length =
+			left < OUTCOMES_PIECE ? (size_t)left : OUTCOMES_PIECE;
+
+		result = read_at(fd, octets, length, message->end);
+		if (result == MESSAGE_OK)
+			result = take_records(message, octets, length, &used);
+		if (result == MESSAGE_OK)
+			message->end += used;
+	}
 	free(octets);
-	message->end += used;
 	return result;
 }
 

@@ -14,8 +14,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, skip_all, wait_for
 from instance import BUILD, Instance
+from servicetrace import STRACE, Trace
 
-STRACE = shutil.which("strace")
 if not STRACE:
     skip_all("strace is not installed")
 
@@ -25,39 +25,6 @@ tap = Tap()
 UNFILTERED = os.path.join(BUILD, "clang", "queue-inject")
 DAEMONS = ("queue-inject", "queue-runner", "local", "remote", "warden",
            "resolve")
-
-
-class Trace:
-    """strace on one service and its children, while the block runs."""
-
-    def __init__(self, service, *options):
-        self.service, self.options = service, options
-
-    def __enter__(self):
-        self.file = os.path.join(host.folder, "trace")
-        pid = host.pid(self.service)
-        self.process = subprocess.Popen(
-            [STRACE, "-f", "-y", "-o", self.file, *self.options,
-             "-p", str(pid)], stderr=subprocess.PIPE, text=True)
-        first = self.process.stderr.readline()
-        if "attached" not in first:
-            self.process.kill()
-            self.process.wait()
-            self.process.stderr.close()
-            raise PermissionError(first.strip())
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(10)
-        self.process.stderr.close()
-        with open(self.file, errors="replace") as file:
-            self.lines = file.read().splitlines()
-
-    def has(self, pattern):
-        """How often the trace has a call so far."""
-        with open(self.file, errors="replace") as file:
-            return len(re.findall(pattern, file.read(), re.M))
 
 
 def send():
@@ -72,7 +39,7 @@ def send():
 
 
 def accepted():
-    with Trace("queue-inject", "-e",
+    with Trace(host, "queue-inject", "-e",
                "trace=fsync,fdatasync,sendmsg,exit_group") as trace:
         code, name = send()
         wait_for(lambda: trace.has(r"exit_group|exited"), 10)
@@ -91,7 +58,7 @@ def accepted():
 
 def committed():
     """An outcome is durable, with one sync of the folder, before the job goes."""
-    with Trace("queue-runner", "-e",
+    with Trace(host, "queue-runner", "-e",
                "trace=fsync,fdatasync,unlinkat,unlink") as trace:
         code, name = send()
         wait_for(lambda: trace.has(rf'unlinkat\(.*/{name}\.0"'), 20)
@@ -123,7 +90,7 @@ def kept():
 def failing(number, what):
     """The sync of the child fails: no acceptance, and nothing is left."""
     before = len(host.delivered())
-    with Trace("queue-inject", "-e", "trace=fsync", "-e",
+    with Trace(host, "queue-inject", "-e", "trace=fsync", "-e",
                f"inject=fsync:error=EIO:when={number}"):
         code, _ = send()
     tap.same(code // 100, 4, f"a sync of the {what} that fails is no acceptance")
@@ -136,7 +103,7 @@ def killed(call, when):
     """queue-inject's child is killed at a call. What was answered 250 arrives,
     and what was not is not left for ever."""
     before = len(host.delivered())
-    with Trace("queue-inject", "-e", f"trace={call}", "-e",
+    with Trace(host, "queue-inject", "-e", f"trace={call}", "-e",
                f"inject={call}:signal=KILL:when={when}"):
         pid = host.pid("queue-inject")
         try:
@@ -158,13 +125,13 @@ def killed(call, when):
 
 def no_descriptors():
     """accept fails with EMFILE: no busy loop, and mail goes on after it."""
-    with Trace("queue-inject", "-e", "trace=accept4", "-e",
+    with Trace(host, "queue-inject", "-e", "trace=accept4", "-e",
                "inject=accept4:error=EMFILE:when=1..4") as trace:
         code, _ = send()
         count = trace.has(r"^\d+ +accept4\(.*EMFILE")
     tap.same((code, count), (250, 4),
              "accept that fails is tried again, and mail goes on")
-    with Trace("queue-inject", "-e", "trace=accept4", "-e",
+    with Trace(host, "queue-inject", "-e", "trace=accept4", "-e",
                "inject=accept4:error=EMFILE") as trace:
         with host.smtp() as client:
             client.ehlo()
@@ -203,7 +170,7 @@ def idle():
 
 with Instance() as host:
     try:
-        with Trace("queue-inject"):
+        with Trace(host, "queue-inject"):
             pass
     except PermissionError as error:
         tap.skip("all", f"strace may not attach: {error}")

@@ -75,9 +75,10 @@ queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 remote = remote/remote.o remote/worker.o remote/client.o \
 	remote/client_message.o remote/client_content.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \
-	queue/job_file.o queue/message_file.o queue/wakeup.o
+	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o
 local = local/local.o local/work.o local/resolve_ask.o local/warden_ask.o \
-	queue/layout.o queue/job_file.o queue/message_file.o queue/wakeup.o
+	queue/layout.o queue/job_check.o queue/job_file.o queue/message_file.o \
+	queue/wakeup.o
 resolve = local/resolve.o local/account.o local/warden_ask.o \
 	lib/accounts_system.o
 warden = local/warden.o local/account.o local/children.o local/deliver.o local/instructions.o local/maildir.o \

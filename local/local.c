@@ -129,7 +129,7 @@ drop(struct local *local, struct work *work)
 }
 
 static void
-take_job(struct local *local, const char *dest, const char *name)
+take_job(struct local *local, const char *dest, const char *name, bool is_found)
 {
 	if (strlen(name) >= sizeof local->first->name ||
 		is_known(local, dest, name))
@@ -138,7 +138,7 @@ take_job(struct local *local, const char *dest, const char *name)
 		local->has_backlog = true;
 		return;
 	}
-	struct work *work = work_open(local->queue, dest, name);
+	struct work *work = work_open(local->queue, dest, name, is_found);
 	if (work == NULL)
 		return;
 	*local->last = work;
@@ -395,7 +395,7 @@ take_line(void *context, const char *line)
 		return;
 	memcpy(dest, line, LAYOUT_DEST_LENGTH);
 	dest[LAYOUT_DEST_LENGTH] = 0;
-	take_job(context, dest, line + LAYOUT_DEST_LENGTH + 1);
+	take_job(context, dest, line + LAYOUT_DEST_LENGTH + 1, false);
 }
 
 /* Every job in one destination's folder. */
@@ -416,7 +416,7 @@ sweep_folder(struct local *local, const char *dest)
 	}
 	while ((entry = readdir(folder)) != NULL && !local->has_backlog)
 		if (entry->d_name[0] != '.')
-			take_job(local, dest, entry->d_name);
+			take_job(local, dest, entry->d_name, true);
 	closedir(folder);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "lib/log.h"
+#include "queue/job_check.h"
 
 uint32_t
 work_owner(const char *address)
@@ -28,7 +29,7 @@ work_owner(const char *address)
 
 /* Opens job and message. 0; or -1: it is no work for us (any more). */
 static int
-open_files(int queue, struct work *work)
+open_files(int queue, struct work *work, bool is_found)
 {
 	char path[LAYOUT_PATH_MAX], id[21];
 	uint32_t number;
@@ -60,7 +61,10 @@ open_files(int queue, struct work *work)
 		queue, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (work->content < 0)
 		log_line("cannot open %s: %s", path, strerror(errno));
-	return work->content < 0 ? -1 : 0;
+	if (work->content < 0 ||
+		(is_found && job_is_stale(&work->job, work->content)))
+		return -1;
+	return 0;
 }
 
 static int
@@ -78,7 +82,7 @@ note_recipients(struct work *work)
 }
 
 struct work *
-work_open(int queue, const char *dest, const char *name)
+work_open(int queue, const char *dest, const char *name, bool is_found)
 {
 	struct work *work = calloc(1, sizeof *work);
 
@@ -87,7 +91,8 @@ work_open(int queue, const char *dest, const char *name)
 	work->fd = work->content = -1;
 	snprintf(work->dest, sizeof work->dest, "%s", dest);
 	snprintf(work->name, sizeof work->name, "%s", name);
-	if (open_files(queue, work) == 0 && note_recipients(work) == 0)
+	if (open_files(queue, work, is_found) == 0 &&
+		note_recipients(work) == 0)
 		return work;
 	work_free(work);
 	return NULL;

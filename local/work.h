@@ -27,11 +27,13 @@ struct work {
 };
 
 /*
- * Opens the job DEST/NAME below the queue folder and its message. Returns it, the
- * caller's to free; or NULL: it is no work for us (any more), or there is trouble,
- * which the log tells.
+ * Opens the job DEST/NAME below the queue folder and its message. is_found: no
+ * wake-up told of it, so it may be one that a power cut has brought back
+ * (queue/job_check.h). Returns it, the caller's to free; or NULL: it is no work
+ * for us (any more), or there is trouble, which the log tells.
  */
-struct work *work_open(int queue, const char *dest, const char *name);
+struct work *
+work_open(int queue, const char *dest, const char *name, bool is_found);
 
 /* Closes and frees. NULL is taken. */
 void work_free(struct work *work);

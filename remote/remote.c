@@ -29,6 +29,7 @@
 #include "lib/log.h"
 #include "lib/role.h"
 #include "lib/settings.h"
+#include "queue/job_check.h"
 #include "queue/job_file.h"
 #include "queue/limits.h"
 #include "remote/worker.h"
@@ -83,6 +84,7 @@ struct waiting {
 	struct waiting *next;
 	char name[40]; /* ID.N */
 	bool is_sent;  /* the worker has it */
+	bool is_found; /* and not told of by the runner */
 	unsigned deaths;
 };
 
@@ -148,7 +150,8 @@ drop_destination(struct remote *remote, struct destination *destination)
 }
 
 static void
-take_job(struct remote *remote, const char *dest, const char *name)
+take_job(struct remote *remote, const char *dest, const char *name,
+	bool is_found)
 {
 	struct destination *destination = find_destination(remote, dest);
 	char id[21];
@@ -173,6 +176,7 @@ take_job(struct remote *remote, const char *dest, const char *name)
 		return;
 	}
 	snprintf(new->name, sizeof new->name, "%s", name);
+	new->is_found = is_found;
 	*destination->last = new;
 	destination->last = &new->next;
 	remote->jobs++;
@@ -193,6 +197,20 @@ drop_job(struct remote *remote, struct destination *destination,
 		destination->sent--;
 	remote->jobs--;
 	free(job);
+}
+
+/* True if the first file's job, for the second's message, has been done. What
+ * is no job is for the worker to refuse. */
+static bool
+is_stale(const int descriptor[2])
+{
+	struct job job;
+
+	if (job_read(descriptor[0], &job) != JOB_OK)
+		return false;
+	bool result = job_is_stale(&job, descriptor[1]);
+	job_free(&job);
+	return result;
 }
 
 /*
@@ -218,7 +236,8 @@ open_job(const struct remote *remote, const struct destination *destination,
 		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (descriptor[1] >= 0 &&
 		flock(descriptor[0], LOCK_EX | LOCK_NB) == 0 &&
-		!job_has_ended(descriptor[0]))
+		!job_has_ended(descriptor[0]) &&
+		!(job->is_found && is_stale(descriptor)))
 		return 0;
 	close(descriptor[0]);
 	if (descriptor[1] >= 0)
@@ -380,7 +399,7 @@ take_line(void *context, const char *line)
 		return;
 	memcpy(dest, line, LAYOUT_DEST_LENGTH);
 	dest[LAYOUT_DEST_LENGTH] = 0;
-	take_job(context, dest, line + LAYOUT_DEST_LENGTH + 1);
+	take_job(context, dest, line + LAYOUT_DEST_LENGTH + 1, false);
 }
 
 static DIR *
@@ -415,7 +434,8 @@ sweep(struct remote *remote)
 		DIR *jobs = open_folder(remote, path);
 		while (jobs != NULL && (inner = readdir(jobs)) != NULL)
 			if (inner->d_name[0] != '.')
-				take_job(remote, entry->d_name, inner->d_name);
+				take_job(remote, entry->d_name, inner->d_name,
+					true);
 		if (jobs != NULL)
 			closedir(jobs);
 	}

@@ -326,7 +326,9 @@ class Host:
         themselves every SWEEP_S seconds."""
         lines = [("runner", "incoming/" + os.path.basename(path))
                  for path in self.files(("incoming",))]
-        for path in self.jobs():
+        # before the runner is ready there may be jobs that it will remove
+        is_ready = self.is_ready("queue-runner")
+        for path in self.jobs() if is_ready else ():
             channel, destination, name = path.split("/")[-3:]
             lines.append((channel, f"{destination}/{name}"))
             lines.append(("runner", f"{channel}/{destination}/{name}"))

@@ -7,8 +7,9 @@ committed.
 One run is recorded (tests/crash/trace.c); tests/crash/model.py makes from the
 record what a cut may leave; the real programs are started on it.
 
-KEEPMAIL_STATES is how many states are tried (0: four for each call, which is all
-cuts), chosen by KEEPMAIL_SEED.
+KEEPMAIL_STATES is how many cuts are tried (0: four after each call), chosen by
+KEEPMAIL_SEED. The seed repeats the choice; what runs at the same time comes in
+another order in every run.
 """
 
 import collections
@@ -30,7 +31,7 @@ import model
 import recording
 import verdict
 
-STATES = int(os.environ.get("KEEPMAIL_STATES", "640"))
+STATES = int(os.environ.get("KEEPMAIL_STATES", "840"))
 SEED = int(os.environ.get("KEEPMAIL_SEED", time.time_ns() % 1000000))
 LANES = 8
 
@@ -176,10 +177,8 @@ def main():
 
 
 def report(calls, chosen, count, different, results):
-    tap.ok(len(results) == different and sum(count.values()) == len(chosen)
-           and sum(count.values()) >= min(STATES or 600, 600),
-           f"{sum(count.values())} states after {len(set(chosen))} cuts, "
-           f"{different} of them different")
+    tap.ok(len(results) == different >= min(STATES or 600, 600) * 0.7,
+           f"{len(chosen)} cuts, {different} different states after them")
     for policy in model.POLICIES:
         bad = sorted(x for x in results if x[1] == policy and x[2])
         tap.ok(not bad, f"{policy} of what was not synced: each recipient has "

@@ -96,12 +96,15 @@ sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
 queue-list = tools/queue_list.o tools/queue_show.o tools/queue_walk.o \
 	queue/layout.o queue/message_file.o
 queue-stat = tools/queue_stat.o tools/queue_walk.o queue/layout.o
+queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
+	tools/queue_what.o tools/queue_mend.o tools/queue_walk.o \
+	queue/layout.o queue/message_file.o queue/job_file.o
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o
 
 HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local \
-	sendmail queue-list queue-stat maildirmake
+	sendmail queue-list queue-stat queue-check maildirmake
 DYNAMIC_PROGRAMS = resolve warden authd user-add user-passwd
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # Programs that take something from libowfat (and so are under GPL-2 terms).

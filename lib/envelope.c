@@ -193,7 +193,7 @@ read_parameters(struct reading *reading, const struct record *record)
 	struct envelope *envelope = reading->envelope;
 	struct unpack cursor;
 
-	if (reading->seen_p++ || envelope->recipients > 0)
+	if (reading->seen_p++ || reading->seen_o || envelope->recipients > 0)
 		return ENVELOPE_BAD_FORMAT;
 	unpack_start(&cursor, record->payload, record->length);
 	envelope->body = unpack_u8(&cursor);

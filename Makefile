@@ -97,7 +97,8 @@ queue-list = tools/queue_list.o tools/queue_show.o tools/queue_walk.o \
 	queue/layout.o queue/message_file.o
 queue-stat = tools/queue_stat.o tools/queue_walk.o queue/layout.o
 queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
-	tools/queue_what.o tools/queue_mend.o tools/queue_walk.o \
+	tools/queue_what.o tools/queue_mend.o tools/queue_mend_file.o \
+	tools/queue_walk.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o

@@ -36,8 +36,8 @@ enum channel { CHANNEL_LOCAL, CHANNEL_REMOTE };
 const char *channel_name(enum channel channel);
 
 /*
- * The folder name of a destination: 32 hexadecimal digits of the BLAKE2s hash of
- * its text, and a NUL.
+ * The folder name of a destination: 32 hexadecimal digits, the BLAKE2s hash of 16
+ * octets of its text, and a NUL.
  */
 void layout_dest(const char *destination, char dest[LAYOUT_DEST_LENGTH + 1]);
 

@@ -275,14 +275,13 @@ check_script(const char *script, int is_whole, int is_submission)
 static void
 test_order(void **state)
 {
-	static const char *const WHOLE[] = {
-		"FPOT", "FPOTt", "fPOtTT", "FOPT", "FOT"};
+	static const char *const WHOLE[] = {"FPOT", "FPOTt", "fPOtTT", "FOT"};
 	static const char *const SUBMISSION[] = {"FPT", "FT", "fT"};
 	static const char *const BAD[] = {"", "F", "FPO", "POT", "OT", "T",
 		"PFOT", "OFPT", "POFT", "TFPO", "FFPOT", "FfPOT", "FPFOT",
-		"FPOFT", "FPOTF", "FPPOT", "FPOPT", "FPOOT", "FOPOT", "FPTO",
-		"FOTP", "FTPO", "FPOTP", "FPOTO", "FPOTx", "xFPOT", "FxPOT",
-		"FPOTR", "FPOT.", ".FPOT"};
+		"FPOFT", "FPOTF", "FPPOT", "FOPT", "FPOPT", "FPOOT", "FOPOT",
+		"FPTO", "FOTP", "FTPO", "FPOTP", "FPOTO", "FPOTx", "xFPOT",
+		"FxPOT", "FPOTR", "FPOT.", ".FPOT"};
 
 	(void)state;
 	for (size_t i = 0; i < LENGTH(WHOLE); i++)

@@ -2,6 +2,7 @@
 """keepmail installed as INSTALL says: who each process is, what each may touch,
 what the warden refuses, and that nothing is left when it is removed."""
 
+import glob
 import os
 import poplib
 import pwd
@@ -167,6 +168,26 @@ def system_logins(host):
         file.write(kept)
 
 
+def queue(host):
+    """Owners and modes of what the programs put into the queue."""
+    run("svc", "-d", f"{host.scan}/local")
+    wait_for(lambda: host.pid("local") == 0)
+    before = len(new_mail(host, "carol@example.org"))
+    send(host, "carol@example.org", f"{ANN}@example.org")
+    jobs = f"{host.home}/queue/jobs/local/*/*"
+    tap.ok(wait_for(lambda: glob.glob(jobs)), "a job waits for local",
+           host.logs())
+    done = host.keepmail("queue-check", ok=False)
+    tap.same((done.returncode, done.stdout), (0, ""),
+             "queue-check finds the queue as doc/queue.md says")
+    run("svc", "-u", f"{host.scan}/local")
+    tap.ok(wait_for(lambda: len(new_mail(host, "carol@example.org")) > before
+                    and not glob.glob(jobs)), "the mail is delivered then",
+           host.logs())
+    done = host.keepmail("queue-check", ok=False)
+    tap.same((done.returncode, done.stdout), (0, ""), "and it is clean still")
+
+
 def end(*_):
     """Ends, by way of what is to be removed."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -185,7 +206,7 @@ def main():
              "on the machine itself: namespaces are refused")
     try:
         if tap.case(install, host):
-            for case in (no_logins, mail_flows, system_logins,
+            for case in (no_logins, mail_flows, system_logins, queue,
                          identity.long_lived, identity.per_connection,
                          confinement.warden_peers, confinement.warden_accounts,
                          confinement.from_smtpd, confinement.from_sessions,

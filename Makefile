@@ -67,9 +67,10 @@ queue-inject = queue/inject.o queue/accept.o queue/layout.o queue/message_file.o
 	queue/wakeup.o
 queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
-	queue/job_file.o queue/wakeup.o queue/submit.o queue/scan.o \
-	queue/commit.o \
-	queue/schedule.o queue/adopt.o queue/jobs.o queue/bounce.o \
+	queue/job_file.o queue/wakeup.o queue/submit.o queue/active.o \
+	queue/scan.o queue/admit.o queue/waiting.o queue/picks.o \
+	queue/flows.o queue/heap.o queue/adopt.o queue/jobs.o \
+	queue/results.o queue/commit.o queue/schedule.o queue/bounce.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
 	remote/route.o
 remote = remote/remote.o remote/worker.o remote/client.o \

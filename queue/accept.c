@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -12,6 +14,7 @@
 #include "lib/deadline.h"
 #include "lib/dots.h"
 #include "lib/durable.h"
+#include "lib/fields.h"
 #include "lib/frames.h"
 #include "lib/ident.h"
 #include "lib/log.h"
@@ -33,6 +36,7 @@ struct writer {
 	struct message_header header;
 	uint64_t offset; /* where the next piece goes */
 	size_t held;	 /* octets in piece */
+	bool has_class;	 /* the header was looked at */
 	char last;	 /* octet of the content */
 	char *piece;	 /* PIECE octets */
 };
@@ -93,6 +97,35 @@ has_room(const struct acceptance *acceptance, uint64_t octets)
 	       (disk.f_files == 0 || disk.f_favail >= 100);
 }
 
+/* Precedence as mailing lists and autoresponders have set it for decades. */
+static uint8_t
+class_of(const char *header, size_t length)
+{
+	static const struct {
+		const char *word;
+		enum message_class class;
+	} words[] = {
+		{"special-delivery", MESSAGE_FIRST},
+		{"list", MESSAGE_BULK},
+		{"bulk", MESSAGE_BULK},
+		{"junk", MESSAGE_BULK},
+	};
+	struct fields fields;
+	struct field field;
+	char value[32];
+
+	fields_start(&fields, header, length);
+	while (fields_next(&fields, &field)) {
+		if (!field_is(&field, "Precedence"))
+			continue;
+		field_unfold(&field, value, sizeof value);
+		for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+			if (strcasecmp(value, words[i].word) == 0)
+				return words[i].class;
+	}
+	return MESSAGE_NORMAL;
+}
+
 /* What was asked for in the question may be less than what comes, so the room is
  * looked at again with each piece. */
 static int
@@ -105,7 +138,10 @@ flush(struct writer *writer)
 		errno = ENOSPC;
 		return -1;
 	}
-
+	if (!writer->has_class) {
+		writer->header.class = class_of(writer->piece, length);
+		writer->has_class = true;
+	}
 	writer->held = 0;
 	writer->header.content_crc = (uint32_t)crc32(writer->header.content_crc,
 		(const Bytef *)writer->piece, (uInt)length);

@@ -70,6 +70,37 @@ number_is_taken(const struct message *message, uint32_t number)
 	return number == UINT32_MAX;
 }
 
+/* The slot of a job that an earlier run handed out. */
+static struct job_slot *
+take_over(struct runner *runner, struct message *message, enum channel channel,
+	const char *dest, const struct job *job, uint32_t number)
+{
+	char key[LAYOUT_DEST_LENGTH + 1];
+	struct job_slot *slot = NULL;
+
+	pick_key(channel, job->destination, job->recipient[0].address, key);
+	struct flow *flow = flows_get(&runner->flows, key, FLOW_DESTINATION);
+	if (flow != NULL && message_join(message, flow) == 0)
+		slot = jobs_add_slot(message);
+	if (slot == NULL)
+		return NULL;
+	flow->channel = channel;
+	flow->out++;
+	slot->flow = flow;
+	slot->channel = channel;
+	memcpy(slot->dest, dest, sizeof slot->dest);
+	slot->number = number;
+	slot->delivery = runner->deliveries + 1;
+	runner->deliveries += job->recipients;
+	if (number >= message->next_number)
+		message->next_number = number + 1;
+	for (uint32_t i = 0; i < job->recipients; i++)
+		message->in_hand[job->recipient[i].number] = number + 1;
+	message->jobs_out++;
+	runner->jobs_out[channel]++;
+	return slot;
+}
+
 void
 jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
 	const char *name)
@@ -88,21 +119,11 @@ jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
 	if (message != NULL && fd >= 0 && !number_is_taken(message, number) &&
 		job_read(fd, &job) == JOB_OK &&
 		may_go_on(runner, message, &job, channel, dest))
-		slot = jobs_add_slot(message);
-	if (slot != NULL) {
-		slot->channel = channel;
-		memcpy(slot->dest, dest, sizeof slot->dest);
-		slot->number = number;
-		slot->delivery = runner->deliveries + 1;
-		runner->deliveries += job.recipients;
-		if (number >= message->next_number)
-			message->next_number = number + 1;
-		for (uint32_t i = 0; i < job.recipients; i++)
-			message->in_hand[job.recipient[i].number] = number + 1;
-		jobs_count(runner, message, channel, 1);
-	} else if (unlinkat(runner->queue, path, 0) < 0 && errno != ENOENT) {
+		slot = take_over(
+			runner, message, channel, dest, &job, number);
+	if (slot == NULL && unlinkat(runner->queue, path, 0) < 0 &&
+		errno != ENOENT)
 		log_line("cannot remove %s: %s", path, strerror(errno));
-	}
 	if (fd >= 0)
 		close(fd);
 	job_free(&job);

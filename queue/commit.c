@@ -19,7 +19,11 @@
 void
 commit_note(struct runner *runner, struct message *message)
 {
-	message->is_dirty = true;
+	if (!message->is_dirty) {
+		message->is_dirty = true;
+		message->next_dirty = runner->dirty;
+		runner->dirty = message;
+	}
 	runner->outcomes++;
 	if (runner->commit_ms == DEADLINE_NEVER)
 		runner->commit_ms = deadline_after_ms(COMMIT_MS);
@@ -47,7 +51,8 @@ remove_jobs(struct runner *runner, struct message *message)
 	message->jobs = kept;
 }
 
-/* When the next of its recipients is due, in milliseconds since the epoch. */
+/* When the next of its recipients is due, in milliseconds since the epoch; 0: one
+ * was not tried yet. */
 static uint64_t
 next_due_ms(const struct message *message)
 {
@@ -57,6 +62,8 @@ next_due_ms(const struct message *message)
 		const struct message_recipient_state *state =
 			&message->file.state[i];
 
+		if (state->outcome == 0)
+			return 0;
 		if (state->outcome == OUTCOME_DEFERRED &&
 			state->next_due_ms < due_ms)
 			due_ms = state->next_due_ms;
@@ -64,49 +71,46 @@ next_due_ms(const struct message *message)
 	return due_ms;
 }
 
-/* Moves it to the folder of the minute in which it is due, or of the destination
- * for which it waits, and forgets it. */
+/* Moves it to the folder of the minute in which it is due, and forgets it. */
 static void
-put_off(struct runner *runner, struct message *message)
+put_off(struct runner *runner, struct message *message, uint64_t minute)
 {
-	char from[LAYOUT_PATH_MAX], to[LAYOUT_PATH_MAX],
-		bucket[LAYOUT_PATH_MAX];
-	uint64_t minute = schedule_minute(next_due_ms(message));
+	char path[LAYOUT_PATH_MAX];
 
-	layout_message(QUEUE_ACTIVE, message->id, from);
-	if (message->waits_for[0] != 0) {
-		snprintf(bucket, sizeof bucket, QUEUE_WAITING "/%s",
-			message->waits_for);
-		layout_waiting(message->waits_for, message->id, to);
-	} else {
-		layout_bucket(minute, bucket);
-		layout_deferred(minute, message->id, to);
-	}
-	if ((mkdirat(runner->queue, bucket, 0755) < 0 && errno != EEXIST) ||
-		renameat(runner->queue, from, runner->queue, to) < 0) {
-		log_line("cannot move %s to %s: %s; it stays active", from, to,
-			strerror(errno));
+	layout_bucket(minute, path);
+	if (mkdirat(runner->queue, path, 0755) < 0 && errno != EEXIST) {
+		log_line("cannot make %s: %s", path, strerror(errno));
 		message->retry_ms = deadline_after_ms(SWEEP_S * 1000);
 		return;
 	}
-	if (message->waits_for[0] != 0)
-		runner->waits[message->waits_in] = true;
-	message_forget(runner, message);
+	layout_deferred(minute, message->id, path);
+	if (message_move(runner, message, path) < 0)
+		message->retry_ms = deadline_after_ms(SWEEP_S * 1000);
+	else
+		message_forget(runner, message);
 }
 
+/* Everything of it is recorded and durable, and nothing is out. */
 static void
 finish(struct runner *runner, struct message *message)
 {
-	remove_jobs(runner, message);
-	message->is_dirty = false;
-	if (message->jobs_out > 0)
-		return;
+	uint64_t due_ms = next_due_ms(message);
+
 	if (message->is_over) {
 		log_line("end msg %s", message->id);
 		message_forget(runner, message);
-	} else if (message->waits_for[0] != 0 ||
-		   next_due_ms(message) != UINT64_MAX) {
-		put_off(runner, message);
+		return;
+	}
+	struct flow *flow = admit_only_flow(runner, message);
+	if (flow != NULL && flow_is_down(flow, deadline_now_ms()) &&
+		!message_is_expired(runner, message)) {
+		if (waiting_put(runner, message, flow) < 0)
+			message->retry_ms = deadline_after_ms(SWEEP_S * 1000);
+	} else if (schedule_is_due(
+			   &runner->schedule, due_ms, runner_now_ms())) {
+		message_list(runner, message);
+	} else {
+		put_off(runner, message, schedule_minute(due_ms));
 	}
 }
 
@@ -116,12 +120,12 @@ sync_message(struct runner *runner, struct message *message)
 {
 	if (!message->is_over) {
 		if (fdatasync(message->fd) < 0)
-			log_line("alarm: active/%s: sync: %s", message->id,
+			log_line("alarm: %s: sync: %s", message->place,
 				strerror(errno));
 		return 0;
 	}
-	if (unlinkat(runner->active, message->id, 0) < 0 && errno != ENOENT) {
-		log_line("alarm: cannot remove active/%s: %s", message->id,
+	if (unlinkat(runner->queue, message->place, 0) < 0 && errno != ENOENT) {
+		log_line("alarm: cannot remove %s: %s", message->place,
 			strerror(errno));
 		message->is_over = false;
 		message->retry_ms = deadline_after_ms(SWEEP_S * 1000);
@@ -132,24 +136,23 @@ sync_message(struct runner *runner, struct message *message)
 void
 commit_all(struct runner *runner)
 {
+	struct message *message, *next;
 	int removed = 0;
 
 	runner->outcomes = 0;
 	runner->commit_ms = DEADLINE_NEVER;
-	for (unsigned i = 0; i < TABLE_SLOTS; i++)
-		for (struct message *message = runner->table[i]; message;
-			message = message->next)
-			if (message->is_dirty)
-				removed |= sync_message(runner, message);
+	for (message = runner->dirty; message; message = message->next_dirty)
+		removed |= sync_message(runner, message);
 	if (removed && durable_sync_folder(runner->active) < 0)
 		log_line("alarm: active: sync: %s", strerror(errno));
-	for (unsigned i = 0; i < TABLE_SLOTS; i++) {
-		struct message *message = runner->table[i], *next;
-
-		for (; message != NULL; message = next) {
-			next = message->next;
-			if (message->is_dirty)
-				finish(runner, message);
-		}
+	message = runner->dirty;
+	runner->dirty = NULL;
+	for (; message != NULL; message = next) {
+		next = message->next_dirty;
+		message->is_dirty = false;
+		remove_jobs(runner, message);
+		if (message->jobs_out == 0 && message->pick == NULL &&
+			!message->is_listed && message->retry_ms == 0)
+			finish(runner, message);
 	}
 }

@@ -206,6 +206,18 @@ read_result(struct job *job, const struct record *record)
 	return JOB_BAD;
 }
 
+static enum job_result
+read_end(struct job *job, const struct record *record)
+{
+	struct unpack cursor;
+
+	unpack_start(&cursor, record->payload, record->length);
+	job->reach = unpack_u8(&cursor);
+	return unpack_ended(&cursor) && job->reach <= JOB_UNREACHABLE
+		       ? JOB_OK
+		       : JOB_BAD;
+}
+
 /* One record; J first, then T, then R, then E, and nothing after it. */
 static enum job_result
 read_record(struct job *job, const struct record *record, unsigned *stage)
@@ -229,7 +241,7 @@ read_record(struct job *job, const struct record *record, unsigned *stage)
 		return read_result(job, record);
 	default:
 		job->ended = 1;
-		return record->length == 0 ? JOB_OK : JOB_BAD;
+		return read_end(job, record);
 	}
 }
 
@@ -299,14 +311,14 @@ end:
 int
 job_has_ended(int fd)
 {
-	char octets[RECORD_OVERHEAD];
+	char octets[RECORD_OVERHEAD + 1]; /* an end record */
 	struct record_cursor cursor;
 	struct record record;
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 || st.st_size < RECORD_OVERHEAD ||
+	if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof octets ||
 		pread(fd, octets, sizeof octets,
-			st.st_size - RECORD_OVERHEAD) != sizeof octets)
+			st.st_size - (off_t)sizeof octets) != sizeof octets)
 		return 0;
 	record_start(&cursor, octets, sizeof octets);
 	return record_next(&cursor, &record) == RECORD_OK && record.type == 'E';
@@ -349,7 +361,8 @@ pack_results(const struct job *job, stralloc *into)
 			result = -1;
 	}
 	stralloc_free(&payload);
-	return result < 0 ? -1 : record_append(into, 'E', "", 0);
+	char reach = (char)job->reach;
+	return result < 0 ? -1 : record_append(into, 'E', &reach, 1);
 }
 
 int

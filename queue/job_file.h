@@ -25,6 +25,13 @@ struct job_recipient {
 	char *text;	      /* reply text; NULL while there is no result */
 };
 
+/* What an attempt showed of its destination, whatever became of recipients. */
+enum job_reach {
+	JOB_REACHED,	 /* somebody spoke with us */
+	JOB_BROKE,	 /* … but the connection broke or was refused more */
+	JOB_UNREACHABLE, /* no host could be found, connected to, or greeted */
+};
+
 struct job {
 	char id[21];	     /* of the message */
 	uint32_t attempt;    /* counted from 1 */
@@ -38,6 +45,7 @@ struct job {
 	uint32_t recipients;
 	int ended;	 /* the end record stands */
 	uint64_t octets; /* of its whole records: a torn tail comes after */
+	uint8_t reach;	 /* enum job_reach, in the end record */
 };
 
 #define JOB_ZERO ((struct job){0})

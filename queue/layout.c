@@ -69,11 +69,30 @@ layout_deferred(uint64_t minute, const char *id, char path[LAYOUT_PATH_MAX])
 }
 
 void
-layout_waiting(const char *dest, const char *id, char path[LAYOUT_PATH_MAX])
+layout_waiting_folder(const char *dest, char path[LAYOUT_PATH_MAX])
 {
-	assert(ident_valid(id, strlen(id)));
 	assert(layout_dest_is_valid(dest, strlen(dest)));
-	snprintf(path, LAYOUT_PATH_MAX, QUEUE_WAITING "/%s/%s", dest, id);
+	snprintf(path, LAYOUT_PATH_MAX, QUEUE_WAITING "/%s", dest);
+}
+
+void
+layout_waiting_part(
+	const char *dest, const char *part, char path[LAYOUT_PATH_MAX])
+{
+	assert(layout_dest_is_valid(dest, strlen(dest)));
+	assert(is_hex(part, LAYOUT_MINUTE_LENGTH + 1));
+	snprintf(path, LAYOUT_PATH_MAX, QUEUE_WAITING "/%s/%.11s", dest, part);
+}
+
+void
+layout_waiting(const char *dest, const char *part, const char *id,
+	char path[LAYOUT_PATH_MAX])
+{
+	assert(layout_dest_is_valid(dest, strlen(dest)));
+	assert(is_hex(part, LAYOUT_MINUTE_LENGTH + 1));
+	assert(ident_valid(id, strlen(id)));
+	snprintf(path, LAYOUT_PATH_MAX, QUEUE_WAITING "/%s/%.11s/%s", dest,
+		part, id);
 }
 
 void

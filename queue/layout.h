@@ -46,16 +46,19 @@ int layout_dest_is_valid(const char *text, size_t length);
 
 /*
  * Make the path of a message in a state folder ("incoming", "active", "held",
- * "doubtful"), in the bucket of a minute, or waiting for a destination; and of a
- * job. The id, dest must be valid (asserted).
+ * "doubtful"), in the bucket of a minute, or waiting with a flow, in a part of its
+ * folder (waiting.c); and of a job. The id, dest must be valid (asserted).
  */
 void
 layout_message(const char *folder, const char *id, char path[LAYOUT_PATH_MAX]);
 void layout_bucket(uint64_t minute, char path[LAYOUT_PATH_MAX]);
 void
 layout_deferred(uint64_t minute, const char *id, char path[LAYOUT_PATH_MAX]);
-void
-layout_waiting(const char *dest, const char *id, char path[LAYOUT_PATH_MAX]);
+void layout_waiting_folder(const char *dest, char path[LAYOUT_PATH_MAX]);
+void layout_waiting_part(
+	const char *dest, const char *part, char path[LAYOUT_PATH_MAX]);
+void layout_waiting(const char *dest, const char *part, const char *id,
+	char path[LAYOUT_PATH_MAX]);
 void layout_job_folder(
 	enum channel channel, const char *dest, char path[LAYOUT_PATH_MAX]);
 void layout_job(enum channel channel, const char *dest, const char *id,

@@ -19,19 +19,12 @@
 #define COMMIT_OUTCOMES 64
 #define COMMIT_MS 100
 /* Messages that the runner holds in memory at one time. */
-#define ACTIVE_MAX 1000
-/* Of these, so many may have jobs out with one channel: when it is down or slow,
- * the rest wait, and the other channel goes on. */
-#define CHANNEL_MESSAGES_MAX 450
-/* Messages that come back from waiting/DEST at a time, before the next DEST. */
-#define WAITING_TURN 25
+#define ACTIVE_MAX 4000
 /* Recipients in one job; a message with more for one destination has several. */
 #define JOB_RECIPIENTS_MAX 500
 
 _Static_assert(INJECT_DEADLINE_S < ORPHAN_AGE_S,
 	"a submission must end before its file counts as litter");
-_Static_assert(2 * CHANNEL_MESSAGES_MAX < ACTIVE_MAX,
-	"two full channels leave room for messages on their way");
 _Static_assert(INJECT_IDLE_S <= INJECT_DEADLINE_S,
 	"the idle time lies within the deadline");
 

@@ -73,6 +73,7 @@ message_header_pack(const struct message_header *header,
 	put32(octets + 36, header->recipients);
 	put32(octets + 40, header->content_crc);
 	put32(octets + 44, header->envelope_crc);
+	octets[48] = header->class;
 	put32(octets + CHECK_AT, header_check(octets));
 }
 
@@ -87,7 +88,9 @@ message_header_unpack(const unsigned char octets[MESSAGE_HEADER_OCTETS],
 		(mark != 0 && mark != MESSAGE_MARK) ||
 		get32(octets + CHECK_AT) != header_check(octets))
 		return MESSAGE_BAD;
-	for (int i = 48; i < CHECK_AT; i++)
+	if (octets[48] > MESSAGE_BULK)
+		return MESSAGE_BAD;
+	for (int i = 49; i < CHECK_AT; i++)
 		if (octets[i] != 0)
 			return MESSAGE_BAD;
 	header->marked = mark == MESSAGE_MARK;
@@ -97,6 +100,7 @@ message_header_unpack(const unsigned char octets[MESSAGE_HEADER_OCTETS],
 	header->recipients = get32(octets + 36);
 	header->content_crc = get32(octets + 40);
 	header->envelope_crc = get32(octets + 44);
+	header->class = octets[48];
 	return MESSAGE_OK;
 }
 

@@ -17,6 +17,9 @@
 #define MESSAGE_HEADER_OCTETS 64
 #define MESSAGE_MARK 0x4b455054u
 
+/* The order among messages to the same destination. */
+enum message_class { MESSAGE_FIRST, MESSAGE_NORMAL, MESSAGE_BULK };
+
 struct message_header {
 	int marked; /* the mark stands: accepted, if the lock is free */
 	uint64_t arrival_us; /* microseconds since the epoch */
@@ -24,6 +27,7 @@ struct message_header {
 	uint32_t envelope_octets;
 	uint32_t recipients;
 	uint32_t content_crc, envelope_crc;
+	uint8_t class; /* MESSAGE_FIRST … MESSAGE_BULK */
 };
 
 enum message_result {

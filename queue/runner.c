@@ -19,9 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "lib/descriptors.h"
@@ -30,8 +29,10 @@
 #include "lib/role.h"
 #include "queue/runner.h"
 
-/* When a message that cannot be read for want of memory is looked at again. */
-#define UNREAD_MS (5 * 60 * 1000)
+/* How often those that wait are looked at, besides when something ends. */
+#define WAITING_LOOK_MS 500
+/* Beside those of messages: folders, FIFOs, and those of small senders. */
+#define SPARE_DESCRIPTORS 300
 
 static const struct role role = {
 	.program = "queue-runner",
@@ -42,7 +43,7 @@ static const struct role role = {
 		{"socket", ROLE_CONNECT}},
 	.calls = CALLS_READ | CALLS_WRITE | CALLS_CONNECT,
 	.memory_octets = 1024 * 1024 * 1024,
-	.descriptors = ACTIVE_MAX + 64,
+	.descriptors = ACTIVE_MAX + SPARE_DESCRIPTORS,
 };
 
 #define AT(member) offsetof(struct runner_settings, member)
@@ -73,164 +74,20 @@ static const struct setting settings_table[] = {
 	{"doublebouncehost", SETTING_HOST, "@me", 0, 0, AT(doublebouncehost),
 		"host that gets double bounces"},
 	{"concurrencylocal", SETTING_NUMBER, "10", 1, 1000,
-		AT(concurrencylocal), "of local; for the log"},
+		AT(concurrencylocal), "deliveries that local does at one time"},
 	{"concurrencyremote", SETTING_NUMBER, "20", 1, 1000,
-		AT(concurrencyremote), "of remote; for the log"},
+		AT(concurrencyremote), "workers of remote at one time"},
+	{"concurrencydestination", SETTING_NUMBER, "20", 1, 1000,
+		AT(concurrencydestination),
+		"jobs that one destination gets at one time"},
+	{"backoffmin", SETTING_NUMBER, "300", 1, 86400, AT(backoffmin_s),
+		"seconds until a destination that is down is tried again"},
+	{"backoffmax", SETTING_NUMBER, "3600", 1, 86400, AT(backoffmax_s),
+		"the same after many failures"},
+	{"retryschedule", SETTING_LIST, "", 0, 0, AT(retryschedule),
+		"ages of a message in seconds at which it is tried; if "
+		"missing, the intervals grow with the square root of the age"},
 };
-
-uint64_t
-runner_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* --- the table of messages --- */
-
-/* The last characters of an id are random: a fair hash. */
-static unsigned
-slot_of(const char *id)
-{
-	unsigned slot = 0;
-
-	for (const char *p = id + IDENT_LENGTH - 4; *p; p++)
-		slot = slot * 31 + (unsigned char)*p;
-	return slot % TABLE_SLOTS;
-}
-
-struct message *
-message_find(const struct runner *runner, const char *id)
-{
-	struct message *message = runner->table[slot_of(id)];
-
-	while (message != NULL && strcmp(message->id, id) != 0)
-		message = message->next;
-	return message;
-}
-
-void
-message_forget(struct runner *runner, struct message *message)
-{
-	struct message **link = &runner->table[slot_of(message->id)];
-
-	while (*link != message)
-		link = &(*link)->next;
-	*link = message->next;
-	runner->messages--;
-	close(message->fd);
-	message_free(&message->file);
-	free(message->in_hand);
-	free(message->job);
-	free(message);
-}
-
-static void
-set_apart(struct runner *runner, const char *id)
-{
-	char to[LAYOUT_PATH_MAX];
-
-	layout_message(QUEUE_DOUBTFUL, id, to);
-	log_line("alarm: active/%s is not a sound message file: moved to %s",
-		id, to);
-	if (renameat(runner->active, id, runner->queue, to) < 0)
-		log_line("cannot move it: %s", strerror(errno));
-}
-
-/* Nobody has looked into it, so its own minute is not known: soon. */
-static void
-put_off_unread(struct runner *runner, const char *id)
-{
-	char to[LAYOUT_PATH_MAX], bucket[LAYOUT_PATH_MAX];
-	uint64_t minute = schedule_minute(runner_now_ms() + UNREAD_MS);
-
-	layout_bucket(minute, bucket);
-	layout_deferred(minute, id, to);
-	log_line("cannot read active/%s: %s; put off to %s", id,
-		strerror(errno), to);
-	if ((mkdirat(runner->queue, bucket, 0755) < 0 && errno != EEXIST) ||
-		renameat(runner->active, id, runner->queue, to) < 0)
-		log_line("cannot move it: %s; it is taken up at the next start",
-			strerror(errno));
-}
-
-struct message *
-message_load(struct runner *runner, const char *id, int fd, bool check_content)
-{
-	struct message *message = calloc(1, sizeof *message);
-	enum message_result result = MESSAGE_ERROR;
-
-	if (message != NULL)
-		result = message_read(fd, check_content, &message->file);
-	if (result == MESSAGE_OK)
-		message->in_hand = calloc(message->file.envelope.recipients,
-			sizeof *message->in_hand);
-	if (result == MESSAGE_OK && message->in_hand != NULL) {
-		memcpy(message->id, id, IDENT_LENGTH + 1);
-		message->fd = fd;
-		struct message **slot = &runner->table[slot_of(id)];
-		message->next = *slot;
-		*slot = message;
-		runner->messages++;
-		return message;
-	}
-	if (result == MESSAGE_BAD)
-		set_apart(runner, id);
-	else
-		put_off_unread(runner, id);
-	close(fd);
-	if (message != NULL)
-		message_free(&message->file);
-	free(message);
-	return NULL;
-}
-
-/* --- the next step --- */
-
-static bool
-every_recipient_is_final(const struct message *message)
-{
-	for (uint32_t i = 0; i < message->file.envelope.recipients; i++) {
-		enum outcome outcome = message->file.state[i].outcome;
-
-		if (outcome == 0 || !outcome_is_final(outcome))
-			return false;
-	}
-	return true;
-}
-
-static bool
-any_is_due(const struct runner *runner, const struct message *message)
-{
-	for (uint32_t i = 0; i < message->file.envelope.recipients; i++)
-		if (jobs_recipient_is_due(runner, message, i))
-			return true;
-	return false;
-}
-
-void
-message_settle(struct runner *runner, struct message *message)
-{
-	if (message->jobs_out > 0)
-		return;
-	message->retry_ms = 0;
-	message->waits_for[0] = 0;
-	memset(message->in_hand, 0,
-		message->file.envelope.recipients * sizeof *message->in_hand);
-	if (any_is_due(runner, message)) {
-		if (jobs_hand_out(runner, message) < 0)
-			message->retry_ms = deadline_after_ms(SWEEP_S * 1000);
-		if (message->jobs_out > 0 || message->retry_ms != 0)
-			return;
-	}
-	if (bounce_send(runner, message) < 0) {
-		message->retry_ms = deadline_after_ms(SWEEP_S * 1000);
-		return;
-	}
-	message->is_over = every_recipient_is_final(message);
-	commit_note(runner, message);
-}
 
 /* --- the loop --- */
 
@@ -259,7 +116,7 @@ take_line(void *context, const char *line)
 			continue;
 		memcpy(dest, rest, LAYOUT_DEST_LENGTH);
 		dest[LAYOUT_DEST_LENGTH] = 0;
-		jobs_take_result(runner, (enum channel)channel, dest,
+		results_take(runner, (enum channel)channel, dest,
 			rest + LAYOUT_DEST_LENGTH + 1);
 	}
 }
@@ -268,31 +125,37 @@ take_line(void *context, const char *line)
 static void
 sweep(struct runner *runner)
 {
-	runner->has_backlog = false;
-	for (unsigned i = 0; i < TABLE_SLOTS; i++)
-		for (struct message *message = runner->table[i]; message;
-			message = message->next)
-			jobs_sweep(runner, message);
-	scan_incoming(runner);
-	scan_due(runner);
-	runner->is_forced = false;
-	scan_empty_destinations(runner);
-}
-
-static void
-settle_again(struct runner *runner)
-{
 	int64_t now_ms = deadline_now_ms();
 
 	for (unsigned i = 0; i < TABLE_SLOTS; i++)
 		for (struct message *message = runner->table[i]; message;
-			message = message->next)
+			message = message->next) {
+			results_sweep(runner, message);
 			if (message->retry_ms != 0 &&
 				message->retry_ms <= now_ms)
-				message_settle(runner, message);
+				message_list(runner, message);
+		}
+	scan_begin(runner);
+	waiting_start(runner);
+	waiting_sweep(runner);
+	scan_empty_destinations(runner);
+	flows_release_idle(&runner->flows, now_ms);
 }
 
 static int read_control(struct runner *runner);
+
+/* Whatever was put off before now is due, and no destination is down. */
+static void
+force(struct runner *runner)
+{
+	runner->forced_ms = runner_now_ms() + 1;
+	runner->buckets_done = runner->buckets;
+	for (unsigned i = 0; i < FLOWS_SLOTS; i++)
+		for (struct flow *flow = runner->flows.slot[i]; flow != NULL;
+			flow = flow->next)
+			flow_retry_now(flow, deadline_now_ms());
+	scan_begin(runner);
+}
 
 static void
 take_signals(struct runner *runner)
@@ -306,7 +169,7 @@ take_signals(struct runner *runner)
 			break;
 		case SIGALRM:
 			log_line("everything that is deferred is due now");
-			runner->is_forced = true;
+			force(runner);
 			break;
 		case SIGHUP:
 			if (read_control(runner) < 0)
@@ -315,6 +178,25 @@ take_signals(struct runner *runner)
 				log_line("settings read again");
 			break;
 		}
+}
+
+/* Everything that can be done without waiting, in slices, so that what is new is
+ * never far behind. True if there is more. */
+static bool
+work(struct runner *runner)
+{
+	bool more = scan_step(runner);
+
+	more |= waiting_step(runner);
+	message_settle_listed(runner);
+	jobs_hand_out(runner);
+	if (runner->outcomes >= COMMIT_OUTCOMES ||
+		deadline_now_ms() >= runner->commit_ms) {
+		commit_all(runner);
+		message_settle_listed(runner);
+		jobs_hand_out(runner);
+	}
+	return more;
 }
 
 static void
@@ -327,39 +209,76 @@ run(struct runner *runner)
 	int64_t sweep_ms = 0;
 
 	while (!runner->is_ending) {
-		if (deadline_now_ms() >= sweep_ms || runner->is_forced ||
-			(runner->has_backlog &&
-				runner->messages < ACTIVE_MAX / 2)) {
+		if (deadline_now_ms() >= sweep_ms) {
 			sweep(runner);
-			settle_again(runner);
 			sweep_ms = deadline_after_ms(SWEEP_S * 1000);
 		}
-		if (scan_waiting_is_due(runner))
-			scan_waiting(runner);
+		bool more = work(runner);
 		int64_t next_ms = sweep_ms < runner->commit_ms
 					  ? sweep_ms
 					  : runner->commit_ms;
-		if (poll(wait, 2, deadline_left_ms(next_ms)) < 0 &&
+		/* those that wait may have their turn by time alone */
+		if (runner->flows.waiting != NULL || runner->has_stalled) {
+			int64_t soon_ms = deadline_after_ms(WAITING_LOOK_MS);
+
+			next_ms = soon_ms < next_ms ? soon_ms : next_ms;
+		}
+		if (poll(wait, 2, more ? 0 : deadline_left_ms(next_ms)) < 0 &&
 			errno != EINTR) {
 			log_line("poll: %s", strerror(errno));
 			break;
 		}
 		take_signals(runner);
 		wakeup_read(runner->fifo, take_line, runner);
-		if (runner->outcomes >= COMMIT_OUTCOMES ||
-			deadline_now_ms() >= runner->commit_ms)
-			commit_all(runner);
 	}
 	commit_all(runner);
 }
 
 /* --- the start --- */
 
+/* One age a line. */
+static int
+read_schedule(const struct setting_list *list, struct schedule *schedule,
+	char *why, size_t size)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *line = list->line[i];
+		char *end;
+		unsigned long long age_s = strtoull(line, &end, 10);
+
+		if (line[0] >= '0' && line[0] <= '9' && *end == 0 &&
+			schedule_add(schedule, age_s) == 0)
+			continue;
+		snprintf(why, size,
+			"control/retryschedule line %zu: expected a number of "
+			"seconds, larger than that before it, on at most %d "
+			"lines",
+			list->number[i], SCHEDULE_MAX);
+		return -1;
+	}
+	return 0;
+}
+
+/* How many messages there is room for: as many as may be open. */
+static unsigned
+room_in_memory(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+		limit.rlim_cur >= ACTIVE_MAX + SPARE_DESCRIPTORS)
+		return ACTIVE_MAX;
+	return limit.rlim_cur > 2 * SPARE_DESCRIPTORS
+		       ? (unsigned)limit.rlim_cur - SPARE_DESCRIPTORS
+		       : SPARE_DESCRIPTORS;
+}
+
 /* Reads control files; only a whole set of sound ones replaces what holds. */
 static int
 read_control(struct runner *runner)
 {
 	struct runner_settings settings = {0};
+	struct schedule schedule = {0};
 	struct domains locals = DOMAINS_ZERO;
 	struct routes routes = ROUTES_ZERO;
 	char why[300] = "out of memory";
@@ -378,6 +297,9 @@ read_control(struct runner *runner)
 				settings.locals.number[i]);
 			goto fail;
 		}
+	if (read_schedule(&settings.retryschedule, &schedule, why, sizeof why) <
+		0)
+		goto fail;
 	if (!settings.locals.present &&
 		domains_add(&locals, settings.me, strlen(settings.me)) < 0)
 		goto fail;
@@ -386,6 +308,10 @@ read_control(struct runner *runner)
 	domains_free(&runner->locals);
 	routes_free(&runner->routes);
 	runner->settings = settings;
+	runner->schedule = schedule;
+	runner->flows.window_max = (unsigned)settings.concurrencydestination;
+	runner->flows.backoff_min_ms = settings.backoffmin_s * 1000;
+	runner->flows.backoff_max_ms = settings.backoffmax_s * 1000;
 	runner->locals = locals;
 	runner->routes = routes;
 	return 0;
@@ -457,10 +383,10 @@ take_up(struct runner *runner)
 	for (unsigned i = 0; i < TABLE_SLOTS; i++)
 		for (struct message *message = runner->table[i]; message;
 			message = message->next) {
-			jobs_sweep(runner, message);
-			if (!message->is_dirty)
-				message_settle(runner, message);
+			results_sweep(runner, message);
+			message_list(runner, message);
 		}
+	waiting_start(runner);
 	log_line("runs; %u messages were active", runner->messages);
 }
 
@@ -494,6 +420,7 @@ main(int argc, char **argv)
 	if (runner.signals < 0 || read_control(&runner) < 0 ||
 		open_queue(&runner) < 0)
 		return STATUS_TEMPORARY;
+	runner.active_max = room_in_memory();
 	/* from here on input is touched */
 	take_up(&runner);
 	run(&runner);

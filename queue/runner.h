@@ -5,39 +5,47 @@
  * What the files of queue-runner share: the messages that it holds in memory and
  * the steps that each of them takes.
  *
- *   take (scan.c) -> hand out (jobs.c) -> results (jobs.c) -> bounce (bounce.c)
- *                 -> commit (commit.c): removed, or deferred and forgotten
+ *   scan.c     finds it: new in incoming/, due in deferred/
+ *   admit.c    active, or to wait: for its destination or behind its sender
+ *   waiting.c  the folders of those that wait, and the way back
+ *   active.c   the table of messages in memory; which step is next
+ *   picks.c    what is due becomes ready work, in a fair order (flows.c)
+ *   jobs.c     ready work is handed out as job files
+ *   results.c  what came of it is recorded
+ *   bounce.c   senders are told
+ *   commit.c   what is recorded becomes durable: removed, or deferred
  *
- * Job files of an earlier run are taken up by adopt.c. A message that is due while
- * its channel is full goes to waiting/DEST, and comes back when there is room.
- *
- * message_settle (runner.c) decides which step is next. Nothing here is told to
- * anybody before it stands in the queue, so the runner may be killed between any
- * two lines.
+ * Nothing is told to anybody before it stands in the queue, so the runner may be
+ * killed between any two lines.
  */
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "lib/domains.h"
 #include "lib/home.h"
 #include "lib/settings.h"
+#include "queue/flows.h"
 #include "queue/layout.h"
 #include "queue/limits.h"
 #include "queue/message_file.h"
+#include "queue/schedule.h"
 #include "queue/wakeup.h"
 #include "remote/route.h"
 
 struct runner_settings {
 	char *me, *bouncefrom, *bouncehost, *doublebounceto, *doublebouncehost;
-	int64_t queuelifetime_s, bouncelifetime_s, concurrencylocal,
-		concurrencyremote;
+	int64_t queuelifetime_s, bouncelifetime_s;
 	int64_t delaywarning_s; /* 0: no reports of delays */
 	int64_t bouncemaxbytes;
-	struct setting_list locals, smtproutes, bouncetext;
+	int64_t concurrencylocal, concurrencyremote;
+	int64_t concurrencydestination, backoffmin_s, backoffmax_s;
+	struct setting_list locals, smtproutes, retryschedule, bouncetext;
 };
 
 /* A job that is out, or whose result waits to be committed. */
 struct job_slot {
+	struct flow *flow; /* of the destination; NULL once it is over */
 	enum channel channel;
 	char dest[LAYOUT_DEST_LENGTH + 1];
 	uint32_t number;
@@ -46,135 +54,208 @@ struct job_slot {
 	bool is_over;		/* its result is recorded; its file must go */
 };
 
+struct message;
+
+/* Recipients of one message that are due, for one destination: a job to be. */
+struct pick {
+	struct heap_item item; /* in its flow's ready heap: class, tag */
+	struct pick *next;     /* of the message */
+	struct message *message;
+	struct flow *flow;
+	char *destination; /* owned */
+	uint32_t *recipient; /* owned */
+	uint32_t recipients;
+};
+
+/* A recipient whose work is ready and not handed out. */
+#define IN_PICK UINT32_MAX
+
 struct message {
 	struct message *next; /* in the table */
 	char id[21];
+	char place[LAYOUT_PATH_MAX]; /* where its file is */
 	int fd;
 	struct message_file file;
-	uint32_t *in_hand;    /* a recipient: 1 + the number of its job; or 0 */
+	unsigned weight;      /* against ACTIVE_MAX */
+	struct flow *sender;  /* it counts for these flows */
+	struct flow **flow;   /* owned: destinations that it has counted for */
+	unsigned flows, flows_room;
+	uint32_t *in_hand;    /* a recipient: 1 + the number of its job;
+				 IN_PICK; or 0 */
+	struct pick *pick;    /* ready, not handed out */
 	struct job_slot *job; /* owned array */
 	unsigned jobs, jobs_room;
-	unsigned jobs_out;	  /* without a result */
-	unsigned channel_jobs[2]; /* of these, by enum channel */
-	/* Where it waits, because that one's channel is full; "": nowhere. */
-	char waits_for[LAYOUT_DEST_LENGTH + 1];
-	enum channel waits_in;
+	unsigned jobs_out;    /* without a result */
 	uint32_t next_number; /* of a job */
 	int64_t retry_ms;     /* settle it again then; 0: no need */
+	uint64_t due_before_ms; /* what was put off before counts as due */
 	bool is_dirty;	      /* the next commit has something to do for it */
 	bool is_over;	      /* …and that is to let it go */
+	bool is_listed;	      /* message_settle will be called for it */
+	struct message *next_listed, *next_dirty;
 };
 
-#define TABLE_SLOTS 1024
+#define TABLE_SLOTS 4096
+
+/* A walk through a folder, a slice at a time. */
+struct walk {
+	DIR *folder;
+	char path[LAYOUT_PATH_MAX];
+};
 
 struct runner {
 	struct home home;
 	char control[HOME_NAME_MAX];
 	struct runner_settings settings;
+	struct schedule schedule;
 	struct domains locals;
 	struct routes routes;
 	int queue, incoming, active; /* folders */
 	int fifo, signals;
 	struct wakeup_writer channel[2]; /* by enum channel */
+
 	struct message *table[TABLE_SLOTS];
-	unsigned messages;
+	unsigned messages;   /* in memory */
+	unsigned weight;     /* the sum of theirs */
+	unsigned active_max; /* ACTIVE_MAX, or fewer if descriptors are few */
+	struct message *listed, *dirty;
+
+	struct flows flows;
+	unsigned waiting_open;	  /* folders that flows keep open */
 	unsigned long deliveries; /* counter, for the log */
 	unsigned jobs_out[2];	  /* by enum channel */
-	unsigned in_channel[2];	  /* messages that have jobs out there */
-	bool waits[2];		  /* messages wait for room in the channel */
-	unsigned turn; /* messages that scan_waiting may still take from DEST */
-	unsigned outcomes; /* not committed yet */
-	int64_t commit_ms; /* deadline of the next commit, or NEVER */
-	bool has_backlog;  /* there was no room in memory for all that is due */
-	bool is_forced;	   /* everything that is deferred counts as due */
+	unsigned outcomes;	  /* not committed yet */
+	int64_t commit_ms;	  /* deadline of the next commit, or NEVER */
+
+	struct walk new, due; /* incoming/, and one bucket */
+	uint64_t *bucket;     /* owned: minutes that are due, ascending */
+	size_t buckets, buckets_done;
+	uint64_t forced_ms;   /* what was put off before is due: SIGALRM */
+	bool has_stalled;     /* a walk waits for room in memory */
 	bool is_ending;
 };
 
 /* Milliseconds since the epoch. */
 uint64_t runner_now_ms(void);
 
-/* --- runner.c --- */
+/* --- active.c: messages in memory --- */
 
 struct message *message_find(const struct runner *runner, const char *id);
 
 /*
- * Puts a message file that is open in active/ into memory. Takes the descriptor.
- * A file that is not sound goes to doubtful/; that of the content is computed only
- * if check_content. One that cannot be read now (no memory) is put off for some
- * minutes. Returns the message or NULL after a log line.
+ * Puts an open message file into memory, wherever it lies. Takes the descriptor.
+ * check: its content is checked, too. A file that is not sound goes to doubtful/;
+ * one that cannot be read now (no memory) is put off for some minutes. Returns the message or NULL after a
+ * log line.
  */
-struct message *
-message_load(struct runner *runner, const char *id, int fd, bool check_content);
+struct message *message_load(struct runner *runner, const char *id,
+	const char *place, int fd, bool check);
 
-/* Drops it from memory, nothing else. */
+/* Moves its file. 0, or -1 after a log line. */
+int message_move(struct runner *runner, struct message *message,
+	const char *place);
+
+/* Drops it from memory, nothing else. It has no job out (or the runner ends). */
 void message_forget(struct runner *runner, struct message *message);
 
-/* Does the next step for a message that has no job out. */
-void message_settle(struct runner *runner, struct message *message);
+/* The next step is to be looked for: message_settle, soon, once. */
+void message_list(struct runner *runner, struct message *message);
+void message_settle_listed(struct runner *runner);
+
+/* Seconds after its arrival until a deferral counts as a failure. */
+int64_t
+runner_lifetime_s(const struct runner *runner, const struct message *message);
+
+/* True if so many seconds have gone since its arrival that it is given up. */
+bool message_is_expired(const struct runner *runner,
+	const struct message *message);
+
+/* 0 first, 1 normal, 2 bulk. */
+unsigned message_class(const struct message *message);
 
 /* --- scan.c: finds messages --- */
 
 /* Takes one from incoming/ if it is accepted; synced says that a wake-up came,
  * so that its writer has synced it. */
 void scan_take(struct runner *runner, const char *id, bool synced);
-void scan_incoming(struct runner *runner);
 void scan_active(struct runner *runner);
-void scan_due(struct runner *runner);
-/* Takes up what waits for a channel that has room, some of each destination. */
-void scan_waiting(struct runner *runner);
-/* True if there may be something for scan_waiting to take. */
-bool scan_waiting_is_due(const struct runner *runner);
 void scan_job_files(struct runner *runner);
+
+/* Begins walks through incoming/ and what is due; scan_step does a slice of
+ * them. True if there is more to do at once. */
+void scan_begin(struct runner *runner);
+bool scan_step(struct runner *runner);
+
 /* Removes folders of destinations that have no job. */
 void scan_empty_destinations(struct runner *runner);
 
-/* --- schedule.c: when the next attempt is due --- */
+/* --- admit.c --- */
 
 /*
- * Quadratic back-off as qmail has it: attempts are due at arrival + n² seconds,
- * where n grows by 10 (local) or 20 (remote) each time. Milliseconds since the
- * epoch.
+ * Decides about a message that was just loaded: it becomes active and is listed,
+ * or goes to wait. invited: it comes from waiting/ because its turn has come.
  */
-uint64_t
-schedule_next_ms(uint64_t arrival_ms, uint64_t now_ms, enum channel channel);
+void
+admit(struct runner *runner, struct message *message, bool invited);
 
-/* Seconds after its arrival until a deferral counts as a failure. */
-int64_t
-runner_lifetime_s(const struct runner *runner, const struct message *message);
+/* True if there is room in memory for what is due, besides what is new. */
+bool admit_has_room(const struct runner *runner);
 
-/* The minute, since the epoch, in which something due then is looked for. */
-uint64_t schedule_minute(uint64_t due_ms);
+/* If all that is left of the message goes to one remote destination, its flow,
+ * else NULL. */
+struct flow *
+admit_only_flow(struct runner *runner, struct message *message);
+
+/* --- waiting.c --- */
+
+/* Knows the folders that an earlier run left. */
+void waiting_start(struct runner *runner);
+
+/* Lets the message wait with this flow and forgets it. 0, or -1: it is where it
+ * was. */
+int waiting_put(struct runner *runner, struct message *message,
+	struct flow *flow);
+
+/* Takes mail back as far as there is room. True if there is more at once. */
+bool waiting_step(struct runner *runner);
+
+/* Takes up what has waited so long that its sender is to be told. */
+void waiting_sweep(struct runner *runner);
+
+/* --- picks.c: what is due --- */
+
+/* Where a recipient goes. The text is owned by the caller. 0; -1 with errno
+ * ENOMEM, or EINVAL for a domain that leads nowhere. */
+int pick_destination(const struct runner *runner, const char *address,
+	enum channel *channel, char **destination);
+
+/* The flow that a recipient belongs to: a remote destination, or the account
+ * that a local address names. */
+void pick_key(enum channel channel, const char *destination,
+	const char *address, char key[LAYOUT_DEST_LENGTH + 1]);
 
 /*
- * True if what is due then is due now: or if it lies further ahead than any
- * interval, so that a clock was wrong when it was put off.
+ * Makes ready work of recipients that are due. Returns 0; 1 if the message is to
+ * wait for *down, the only destination it has left; -1 if it must be tried again
+ * later.
  */
-bool schedule_is_due(uint64_t due_ms, uint64_t now_ms);
+int picks_make(
+	struct runner *runner, struct message *message, struct flow **down);
 
-/* True if the bucket of this minute counts as due now, by the same rule. */
-bool schedule_bucket_is_due(uint64_t minute, uint64_t now_ms);
+/* Withdraws work that was not handed out; of a message, or of a flow. The
+ * messages of the latter are listed. */
+void picks_drop(struct runner *runner, struct message *message);
+void picks_drop_flow(struct runner *runner, struct flow *flow);
+void pick_free(struct runner *runner, struct pick *pick);
 
-/* --- jobs.c: hands work out, takes results --- */
+/* The message counts for the flow from now on. 0, or -1 with ENOMEM. */
+int message_join(struct message *message, struct flow *flow);
 
-/* True if the recipient needs an attempt now. */
-bool jobs_recipient_is_due(const struct runner *runner,
-	const struct message *message, uint32_t recipient);
+/* --- jobs.c: hands work out --- */
 
-/* Makes jobs for every recipient that is due and in no job's hand. Those whose
- * channel is full are left out, and message->waits_for says so. 0, or -1 if some
- * could not be handed out now. */
-int jobs_hand_out(struct runner *runner, struct message *message);
-
-/* A channel says that a job file has its end record. */
-void jobs_take_result(struct runner *runner, enum channel channel,
-	const char *dest, const char *name);
-
-/* Looks for results whose wake-up was lost. */
-void jobs_sweep(struct runner *runner, struct message *message);
-
-/* Counts a job that has gone out (1) or has come to its end (-1). */
-void jobs_count(struct runner *runner, struct message *message,
-	enum channel channel, int difference);
+/* Hands out ready work as far as the channels may have more. */
+void jobs_hand_out(struct runner *runner);
+void jobs_log_status(const struct runner *runner);
 
 /* A new slot of the message, zeroed; NULL without memory. */
 struct job_slot *jobs_add_slot(struct message *message);
@@ -185,6 +266,21 @@ struct job_slot *jobs_add_slot(struct message *message);
 void jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
 	const char *name);
 
+/* --- results.c --- */
+
+/* A channel says that a job has its end record. */
+void results_take(struct runner *runner, enum channel channel,
+	const char *dest, const char *name);
+
+/* Looks for results whose wake-up was lost. */
+void results_sweep(struct runner *runner, struct message *message);
+
+/* Records outcomes that no channel found out: a failure, or a deferral until
+ * due_ms. 0, or -1 after a log line. */
+int results_record(struct runner *runner, struct message *message,
+	const uint32_t *recipient, uint32_t recipients, enum outcome outcome,
+	uint64_t due_ms, const char *text);
+
 /* --- commit.c: what is recorded becomes durable, in groups --- */
 
 void commit_note(struct runner *runner, struct message *message);
@@ -194,8 +290,9 @@ void commit_all(struct runner *runner);
 
 /*
  * Tells the sender what it is owed and has not been told: recipients that
- * failed, that are delayed, and that were reached if it asked for that. Returns 0 if nothing is owed any more (the notice is durable and recorded), or
- * -1 if it must be tried again later.
+ * failed, that are delayed, and that were reached if it asked for that. Returns
+ * 0 if nothing is owed any more (the notice is durable and recorded), or -1 if
+ * it must be tried again later.
  */
 int bounce_send(struct runner *runner, struct message *message);
 

@@ -1,7 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,9 @@
 #include "lib/ident.h"
 #include "lib/log.h"
 #include "queue/runner.h"
+
+/* So many names are looked at before the runner sees to other things. */
+#define SLICE 32
 
 /* Calls each(runner, folder, name) for every name in the folder but "." and "..",
  * until it returns false. */
@@ -38,6 +40,37 @@ each_name(struct runner *runner, const char *folder,
 			!each(runner, folder, entry->d_name))
 			break;
 	closedir(open_one);
+}
+
+/* Opens a folder for a walk. */
+static void
+walk_open(struct runner *runner, struct walk *walk, const char *path)
+{
+	int fd = openat(runner->queue, path,
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	walk->folder = fd < 0 ? NULL : fdopendir(fd);
+	snprintf(walk->path, sizeof walk->path, "%s", path);
+	if (walk->folder == NULL) {
+		if (errno != ENOENT)
+			log_line("cannot read %s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+/* The next id in it, or NULL at its end (and it is closed). */
+static const char *
+walk_next(struct walk *walk)
+{
+	struct dirent *entry;
+
+	while ((entry = readdir(walk->folder)) != NULL)
+		if (ident_valid(entry->d_name, strlen(entry->d_name)))
+			return entry->d_name;
+	closedir(walk->folder);
+	walk->folder = NULL;
+	return NULL;
 }
 
 static bool
@@ -119,18 +152,16 @@ is_accepted(const struct runner *runner, const char *id, int fd)
 void
 scan_take(struct runner *runner, const char *id, bool synced)
 {
+	char path[LAYOUT_PATH_MAX];
+
 	if (message_find(runner, id) != NULL)
 		return;
-	if (runner->messages >= ACTIVE_MAX) {
-		runner->has_backlog = true;
-		return;
-	}
-	int fd = openat(runner->incoming, id,
+	layout_message(QUEUE_INCOMING, id, path);
+	int fd = openat(runner->queue, path,
 		O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0) {
 		if (errno != ENOENT)
-			log_line("cannot open incoming/%s: %s", id,
-				strerror(errno));
+			log_line("cannot open %s: %s", path, strerror(errno));
 		return;
 	}
 	if (!is_accepted(runner, id, fd)) {
@@ -138,40 +169,19 @@ scan_take(struct runner *runner, const char *id, bool synced)
 		return;
 	}
 	/* Found without a wake-up: its writer may have died between the mark
-	 * and the sync, so what is found is made durable before it is used. */
+	 * and the sync, so what is found is made durable, and checked, before
+	 * it is used. */
 	if (!synced && (durable_sync_file(fd) < 0 ||
 			       durable_sync_folder(runner->incoming) < 0)) {
-		log_line("alarm: incoming/%s: sync: %s", id, strerror(errno));
+		log_line("alarm: %s: sync: %s", path, strerror(errno));
 		close(fd);
 		return;
 	}
-	if (renameat(runner->incoming, id, runner->active, id) < 0) {
-		log_line("cannot move incoming/%s to active: %s", id,
-			strerror(errno));
-		close(fd);
-		return;
-	}
-	/* …and may not have reached the disk whole before a power cut. */
-	struct message *message = message_load(runner, id, fd, !synced);
+	struct message *message = message_load(runner, id, path, fd, !synced);
 	if (message != NULL) {
 		log_message(message);
-		message_settle(runner, message);
+		admit(runner, message, false);
 	}
-}
-
-static bool
-take_found(struct runner *runner, const char *folder, const char *name)
-{
-	(void)folder;
-	if (is_id(name))
-		scan_take(runner, name, false);
-	return !runner->has_backlog;
-}
-
-void
-scan_incoming(struct runner *runner)
-{
-	each_name(runner, QUEUE_INCOMING, take_found);
 }
 
 /* --- active, at the start --- */
@@ -179,15 +189,27 @@ scan_incoming(struct runner *runner)
 static bool
 load_active(struct runner *runner, const char *folder, const char *name)
 {
+	char path[LAYOUT_PATH_MAX], later[LAYOUT_PATH_MAX];
+
 	(void)folder;
 	if (!is_id(name))
 		return true;
-	int fd = openat(runner->active, name,
+	layout_message(QUEUE_ACTIVE, name, path);
+	if (runner->weight >= runner->active_max) {
+		/* there was more memory once: it is due, and has to queue up */
+		layout_bucket(0, later);
+		(void)mkdirat(runner->queue, later, 0755);
+		layout_deferred(0, name, later);
+		if (renameat(runner->queue, path, runner->queue, later) < 0)
+			log_line("cannot move %s: %s", path, strerror(errno));
+		return true;
+	}
+	int fd = openat(runner->queue, path,
 		O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		log_line("cannot open active/%s: %s", name, strerror(errno));
+		log_line("cannot open %s: %s", path, strerror(errno));
 	else
-		(void)message_load(runner, name, fd, false);
+		(void)message_load(runner, name, path, fd, true);
 	return true;
 }
 
@@ -197,105 +219,128 @@ scan_active(struct runner *runner)
 	each_name(runner, QUEUE_ACTIVE, load_active);
 }
 
-/* --- deferred and waiting --- */
+/* --- deferred --- */
 
-static bool
-activate(struct runner *runner, const char *folder, const char *name)
+static void
+activate(struct runner *runner, const char *folder, const char *id)
 {
 	char path[LAYOUT_PATH_MAX];
 
-	if (!is_id(name) || message_find(runner, name) != NULL)
-		return true;
-	if (runner->messages >= ACTIVE_MAX) {
-		runner->has_backlog = true;
-		return false;
-	}
-	if (runner->turn == 0)
-		return false;
-	snprintf(path, sizeof path, "%s/%s", folder, name);
+	if (message_find(runner, id) != NULL)
+		return;
+	snprintf(path, sizeof path, "%.80s/%.20s", folder, id);
 	int fd = openat(runner->queue, path,
 		O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || renameat(runner->queue, path, runner->active, name) < 0) {
-		log_line("cannot move %s to active: %s", path, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return true;
+	if (fd < 0) {
+		log_line("cannot open %s: %s", path, strerror(errno));
+		return;
 	}
-	struct message *message = message_load(runner, name, fd, false);
-	if (message != NULL)
-		message_settle(runner, message);
-	runner->turn--;
+	struct message *message = message_load(runner, id, path, fd, false);
+	if (message == NULL)
+		return;
+	message->due_before_ms = runner->forced_ms;
+	admit(runner, message, false);
+}
+
+static int
+compare_minutes(const void *left, const void *right)
+{
+	const uint64_t *a = left, *b = right;
+
+	return *a < *b ? -1 : *a > *b;
+}
+
+static bool
+note_bucket(struct runner *runner, const char *folder, const char *name)
+{
+	uint64_t minute, *more;
+
+	(void)folder;
+	if (layout_minute_scan(name, &minute) < 0 ||
+		(runner->forced_ms == 0 &&
+			!schedule_bucket_is_due(&runner->schedule, minute,
+				runner_now_ms())))
+		return true;
+	if ((runner->buckets & (runner->buckets - 1)) == 0) {
+		size_t room = runner->buckets == 0 ? 1 : runner->buckets * 2;
+
+		more = reallocarray(runner->bucket, room, sizeof *more);
+		if (more == NULL)
+			return false; /* the rest at the next sweep */
+		runner->bucket = more;
+	}
+	runner->bucket[runner->buckets++] = minute;
 	return true;
 }
 
-/* Takes everything out of one bucket, and removes it. */
+/* The buckets that are due now; those that are made meanwhile are not among
+ * them. */
 static void
-empty_bucket(struct runner *runner, const char *folder, const char *name)
+list_buckets(struct runner *runner)
 {
+	runner->buckets = runner->buckets_done = 0;
+	each_name(runner, QUEUE_DEFERRED, note_bucket);
+	if (runner->buckets > 0)
+		qsort(runner->bucket, runner->buckets, sizeof *runner->bucket,
+			compare_minutes);
+}
+
+/* Takes some out of the buckets that are due. True if there is more. */
+static bool
+step_due(struct runner *runner)
+{
+	struct walk *walk = &runner->due;
 	char path[LAYOUT_PATH_MAX];
 
-	snprintf(path, sizeof path, "%s/%s", folder, name);
-	each_name(runner, path, activate);
-	(void)unlinkat(runner->queue, path, AT_REMOVEDIR);
-}
-
-static bool
-look_at_bucket(struct runner *runner, const char *folder, const char *name)
-{
-	uint64_t minute;
-
-	if (layout_minute_scan(name, &minute) == 0 &&
-		(runner->is_forced ||
-			schedule_bucket_is_due(minute, runner_now_ms())))
-		empty_bucket(runner, folder, name);
-	return !runner->has_backlog;
-}
-
-/* One turn of one destination. */
-static bool
-look_at_waiting(struct runner *runner, const char *folder, const char *name)
-{
-	char local[LAYOUT_DEST_LENGTH + 1];
-	enum channel channel;
-
-	if (!layout_dest_is_valid(name, strlen(name)))
-		return true;
-	layout_dest("local", local);
-	channel = strcmp(name, local) == 0 ? CHANNEL_LOCAL : CHANNEL_REMOTE;
-	if (runner->in_channel[channel] < CHANNEL_MESSAGES_MAX) {
-		runner->turn = WAITING_TURN;
-		empty_bucket(runner, folder, name);
-		if (runner->turn > 0)
-			return !runner->has_backlog;
+	for (unsigned i = 0; i < SLICE; i++) {
+		if (!admit_has_room(runner)) {
+			runner->has_stalled = true;
+			return false;
+		}
+		if (walk->folder == NULL) {
+			if (runner->buckets_done == runner->buckets) {
+				runner->forced_ms = 0;
+				return false;
+			}
+			layout_bucket(
+				runner->bucket[runner->buckets_done++], path);
+			walk_open(runner, walk, path);
+			if (walk->folder == NULL)
+				continue;
+		}
+		const char *id = walk_next(walk);
+		if (id != NULL)
+			activate(runner, walk->path, id);
+		else
+			(void)unlinkat(runner->queue, walk->path, AT_REMOVEDIR);
 	}
-	runner->waits[channel] = true;
-	return !runner->has_backlog;
+	return true;
+}
+
+/* --- both walks --- */
+
+void
+scan_begin(struct runner *runner)
+{
+	if (runner->new.folder == NULL)
+		walk_open(runner, &runner->new, QUEUE_INCOMING);
+	if (runner->due.folder == NULL &&
+		runner->buckets_done == runner->buckets)
+		list_buckets(runner);
 }
 
 bool
-scan_waiting_is_due(const struct runner *runner)
+scan_step(struct runner *runner)
 {
-	for (int channel = CHANNEL_LOCAL; channel <= CHANNEL_REMOTE; channel++)
-		if (runner->waits[channel] &&
-			runner->in_channel[channel] < CHANNEL_MESSAGES_MAX / 2)
-			return runner->messages < ACTIVE_MAX;
-	return false;
-}
+	runner->has_stalled = false;
+	for (unsigned i = 0; i < SLICE && runner->new.folder != NULL; i++) {
+		const char *id = walk_next(&runner->new);
 
-void
-scan_waiting(struct runner *runner)
-{
-	runner->waits[CHANNEL_LOCAL] = runner->waits[CHANNEL_REMOTE] = false;
-	each_name(runner, QUEUE_WAITING, look_at_waiting);
-	runner->turn = 0;
-}
-
-void
-scan_due(struct runner *runner)
-{
-	runner->turn = UINT_MAX;
-	each_name(runner, QUEUE_DEFERRED, look_at_bucket);
-	scan_waiting(runner);
+		if (id != NULL)
+			scan_take(runner, id, false);
+	}
+	bool more = step_due(runner);
+	return more || runner->new.folder != NULL;
 }
 
 /* --- jobs --- */
@@ -311,14 +356,7 @@ channel_of(const char *folder)
 static bool
 adopt(struct runner *runner, const char *folder, const char *name)
 {
-	char path[LAYOUT_PATH_MAX * 3];
-
 	jobs_adopt(runner, channel_of(folder), strrchr(folder, '/') + 1, name);
-	/* an earlier run was stopped before it could give it its name */
-	if (name[0] == '.') {
-		snprintf(path, sizeof path, "%s/%s", folder, name);
-		(void)unlinkat(runner->queue, path, 0);
-	}
 	return true;
 }
 

@@ -1,10 +1,23 @@
-#include <string.h>
-#include "queue/runner.h"
+#include "queue/schedule.h"
 
-/* The longest interval, in milliseconds. */
-#define INTERVAL_MAX_MS ((uint64_t)20 * 3600 * 1000)
-/* A bucket further ahead than any interval comes from a clock that was wrong. */
-#define BUCKET_AHEAD_MINUTES (24 * 60)
+/* The longest interval that the curve may reach, in minutes. */
+#define CURVE_MAX_M ((uint64_t)20 * 60)
+/* What lies so much further ahead was put there by a wrong clock. */
+#define SLACK_M 240
+
+int
+schedule_add(struct schedule *schedule, uint64_t age_s)
+{
+	uint32_t last = schedule->count == 0
+				? 0
+				: schedule->age_s[schedule->count - 1];
+
+	if (age_s <= last || age_s > UINT32_MAX / 2 ||
+		schedule->count == SCHEDULE_MAX)
+		return -1;
+	schedule->age_s[schedule->count++] = (uint32_t)age_s;
+	return 0;
+}
 
 static uint64_t
 square_root(uint64_t value)
@@ -17,30 +30,61 @@ square_root(uint64_t value)
 	return root;
 }
 
-uint64_t
-schedule_next_ms(uint64_t arrival_ms, uint64_t now_ms, enum channel channel)
+/* The last interval, in seconds. */
+static uint64_t
+last_step_s(const struct schedule *schedule)
 {
-	uint64_t age_s = now_ms > arrival_ms ? (now_ms - arrival_ms) / 1000 : 0;
-	uint64_t n = square_root(age_s) + (channel == CHANNEL_LOCAL ? 10 : 20);
-	/* a clock that was set back must not make it wait for years */
-	uint64_t base_ms = now_ms > arrival_ms ? arrival_ms : now_ms;
+	unsigned count = schedule->count;
 
-	uint64_t due_ms = base_ms + n * n * 1000;
-	return due_ms > now_ms + INTERVAL_MAX_MS ? now_ms + INTERVAL_MAX_MS
-						 : due_ms;
+	return schedule->age_s[count - 1] -
+	       (count > 1 ? schedule->age_s[count - 2] : 0);
 }
 
-int64_t
-runner_lifetime_s(const struct runner *runner, const struct message *message)
+static uint64_t
+next_age_s(
+	const struct schedule *schedule, uint64_t age_s, enum channel channel)
 {
-	const struct runner_settings *settings = &runner->settings;
-	const char *sender = message->file.envelope.reverse_path;
-	bool is_bounce =
-		sender[0] == 0 || strcmp(sender, ENVELOPE_DOUBLE_BOUNCE) == 0;
+	if (schedule->count == 0) {
+		uint64_t n = square_root(age_s) +
+			     (channel == CHANNEL_LOCAL ? 10 : 20);
 
-	return is_bounce && settings->bouncelifetime_s > 0
-		       ? settings->bouncelifetime_s
-		       : settings->queuelifetime_s;
+		return n * n;
+	}
+	for (unsigned i = 0; i < schedule->count; i++)
+		if (schedule->age_s[i] > age_s)
+			return schedule->age_s[i];
+	uint64_t last = schedule->age_s[schedule->count - 1];
+	uint64_t step = last_step_s(schedule);
+	return last + ((age_s - last) / step + 1) * step;
+}
+
+/* The longest interval, in minutes. */
+static uint64_t
+longest_m(const struct schedule *schedule)
+{
+	uint64_t longest = schedule->count == 0 ? CURVE_MAX_M : 0;
+
+	for (unsigned i = 0; i < schedule->count; i++) {
+		uint64_t step = schedule->age_s[i] -
+				(i > 0 ? schedule->age_s[i - 1] : 0);
+
+		if (step / 60 + 1 > longest)
+			longest = step / 60 + 1;
+	}
+	return longest;
+}
+
+uint64_t
+schedule_next_ms(const struct schedule *schedule, uint64_t arrival_ms,
+	uint64_t now_ms, enum channel channel)
+{
+	uint64_t age_s = now_ms > arrival_ms ? (now_ms - arrival_ms) / 1000 : 0;
+	uint64_t base_ms = now_ms > arrival_ms ? arrival_ms : now_ms;
+
+	uint64_t due_ms = base_ms + next_age_s(schedule, age_s, channel) * 1000;
+	uint64_t most_ms = now_ms + longest_m(schedule) * 60000;
+
+	return due_ms > most_ms ? most_ms : due_ms;
 }
 
 uint64_t
@@ -50,17 +94,20 @@ schedule_minute(uint64_t due_ms)
 }
 
 bool
-schedule_is_due(uint64_t due_ms, uint64_t now_ms)
-{
-	/* whatever lies in a bucket that is due must be due itself */
-	return due_ms <= now_ms ||
-	       due_ms / 60000 >= now_ms / 60000 + BUCKET_AHEAD_MINUTES;
-}
-
-bool
-schedule_bucket_is_due(uint64_t minute, uint64_t now_ms)
+schedule_bucket_is_due(
+	const struct schedule *schedule, uint64_t minute, uint64_t now_ms)
 {
 	uint64_t now = now_ms / 60000;
 
-	return minute <= now || minute > now + BUCKET_AHEAD_MINUTES;
+	return minute <= now || minute > now + longest_m(schedule) + SLACK_M;
+}
+
+bool
+schedule_is_due(
+	const struct schedule *schedule, uint64_t due_ms, uint64_t now_ms)
+{
+	/* whatever lies in a bucket that is due must be due itself */
+	return due_ms <= now_ms ||
+	       due_ms / 60000 >=
+		       now_ms / 60000 + longest_m(schedule) + SLACK_M;
 }

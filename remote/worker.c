@@ -194,6 +194,8 @@ send_message(struct worker *worker, struct sending *sending)
 			return;
 		}
 		if (!have_connection(worker, sending->job.destination)) {
+			if (worker->down_outcome == OUTCOME_DEFERRED)
+				sending->job.reach = JOB_UNREACHABLE;
 			result_for_rest(sending, worker->down_outcome,
 				worker->down_text);
 			return;
@@ -205,6 +207,7 @@ send_message(struct worker *worker, struct sending *sending)
 			worker->is_used = true;
 			break;
 		case CLIENT_CLOSE:
+			sending->job.reach = JOB_BROKE;
 			if (sending->message.possible_duplicate)
 				log_line("msg %s may arrive twice: no answer "
 					 "after its end%s",

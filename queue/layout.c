@@ -75,12 +75,19 @@ layout_waiting_folder(const char *dest, char path[LAYOUT_PATH_MAX])
 	snprintf(path, LAYOUT_PATH_MAX, QUEUE_WAITING "/%s", dest);
 }
 
+int
+layout_part_is_valid(const char *part)
+{
+	return strlen(part) == LAYOUT_MINUTE_LENGTH + 1 &&
+	       is_hex(part, LAYOUT_MINUTE_LENGTH + 1);
+}
+
 void
 layout_waiting_part(
 	const char *dest, const char *part, char path[LAYOUT_PATH_MAX])
 {
 	assert(layout_dest_is_valid(dest, strlen(dest)));
-	assert(is_hex(part, LAYOUT_MINUTE_LENGTH + 1));
+	assert(layout_part_is_valid(part));
 	snprintf(path, LAYOUT_PATH_MAX, QUEUE_WAITING "/%s/%.11s", dest, part);
 }
 
@@ -89,7 +96,7 @@ layout_waiting(const char *dest, const char *part, const char *id,
 	char path[LAYOUT_PATH_MAX])
 {
 	assert(layout_dest_is_valid(dest, strlen(dest)));
-	assert(is_hex(part, LAYOUT_MINUTE_LENGTH + 1));
+	assert(layout_part_is_valid(part));
 	assert(ident_valid(id, strlen(id)));
 	snprintf(path, LAYOUT_PATH_MAX, QUEUE_WAITING "/%s/%.11s/%s", dest,
 		part, id);

@@ -57,6 +57,7 @@ layout_deferred(uint64_t minute, const char *id, char path[LAYOUT_PATH_MAX]);
 void layout_waiting_folder(const char *dest, char path[LAYOUT_PATH_MAX]);
 void layout_waiting_part(
 	const char *dest, const char *part, char path[LAYOUT_PATH_MAX]);
+int layout_part_is_valid(const char *part);
 void layout_waiting(const char *dest, const char *part, const char *id,
 	char path[LAYOUT_PATH_MAX]);
 void layout_job_folder(

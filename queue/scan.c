@@ -356,7 +356,14 @@ channel_of(const char *folder)
 static bool
 adopt(struct runner *runner, const char *folder, const char *name)
 {
+	char path[LAYOUT_PATH_MAX * 3];
+
 	jobs_adopt(runner, channel_of(folder), strrchr(folder, '/') + 1, name);
+	/* an earlier run was stopped before it could give it its name */
+	if (name[0] == '.') {
+		snprintf(path, sizeof path, "%s/%s", folder, name);
+		(void)unlinkat(runner->queue, path, 0);
+	}
 	return true;
 }
 

@@ -41,6 +41,12 @@ is_destination(const struct dirent *entry)
 	return layout_dest_is_valid(entry->d_name, strlen(entry->d_name));
 }
 
+static int
+is_part(const struct dirent *entry)
+{
+	return layout_part_is_valid(entry->d_name);
+}
+
 /* The message files of one folder. One that is gone meanwhile is no error. */
 static int
 walk_flat(const struct walk *walk, const char *folder)
@@ -70,26 +76,33 @@ walk_flat(const struct walk *walk, const char *folder)
 	return 0;
 }
 
-/* The folders in a folder, of the names that `wanted` knows. */
+/* The folders in a folder, of the names that `wanted` knows, and below them, if
+ * given, of those that `inner` knows. */
 static int
-walk_deep(const struct walk *walk, int (*wanted)(const struct dirent *))
+walk_deep(const struct walk *walk, const char *folder,
+	int (*wanted)(const struct dirent *),
+	int (*inner)(const struct dirent *))
 {
 	struct dirent **name;
 	int names = scandirat(
-		walk->queue_folder, walk->folder, &name, wanted, alphasort);
+		walk->queue_folder, folder, &name, wanted, alphasort);
 	int result = 0;
 
 	if (names < 0) {
-		snprintf(walk->bad, LAYOUT_PATH_MAX, "%s", walk->folder);
+		if (errno == ENOENT && strcmp(folder, walk->folder) != 0)
+			return 0;
+		snprintf(walk->bad, LAYOUT_PATH_MAX, "%s", folder);
 		return -1;
 	}
 	for (int i = 0; i < names; i++) {
 		char path[LAYOUT_PATH_MAX];
 
-		snprintf(path, sizeof(path), "%.70s/%.40s", walk->folder,
+		snprintf(path, sizeof(path), "%.70s/%.40s", folder,
 			name[i]->d_name);
 		if (result == 0)
-			result = walk_flat(walk, path);
+			result = inner == NULL ? walk_flat(walk, path)
+					       : walk_deep(walk, path, inner,
+							 NULL);
 		free(name[i]);
 	}
 	free(name);
@@ -108,9 +121,10 @@ queue_walk(int queue_folder,
 
 		walk.folder = *folder;
 		if (strcmp(*folder, QUEUE_DEFERRED) == 0)
-			result = walk_deep(&walk, is_bucket);
+			result = walk_deep(&walk, *folder, is_bucket, NULL);
 		else if (strcmp(*folder, QUEUE_WAITING) == 0)
-			result = walk_deep(&walk, is_destination);
+			result = walk_deep(
+				&walk, *folder, is_destination, is_part);
 		else
 			result = walk_flat(&walk, *folder);
 		if (result < 0)

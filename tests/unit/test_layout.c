@@ -31,8 +31,8 @@ test_paths(void **state)
 	assert_string_equal("deferred/ffffffffff", path);
 	layout_deferred(0x1c9a3f0, ID, path);
 	assert_string_equal("deferred/0001c9a3f0/" ID, path);
-	layout_waiting(DEST, ID, path);
-	assert_string_equal("waiting/" DEST "/" ID, path);
+	layout_waiting(DEST, "10001c88e27", ID, path);
+	assert_string_equal("waiting/" DEST "/10001c88e27/" ID, path);
 	layout_job_folder(CHANNEL_REMOTE, DEST, path);
 	assert_string_equal(QUEUE_JOBS_REMOTE "/" DEST, path);
 	layout_job(CHANNEL_LOCAL, DEST, ID, 0, path);

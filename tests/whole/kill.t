@@ -92,7 +92,18 @@ def kill_in_the_middle(host, service):
            and all(n <= killed for n in extra.values()),
            f"{service}: {sum(extra.values())} repeated, "
            f"at most {IN_FLIGHT} in flight at each of {killed} kills", extra)
-    tap.same(host.queued(), [], f"{service}: the queue is empty at the end")
+    tap.same([path for path in host.queued() if is_accepted(path)], [],
+             f"{service}: the queue is empty at the end")
+
+
+def is_accepted(path):
+    """False for what a killed queue-inject left without a mark: it was never
+    promised, and is litter for the runner."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(16)[12:] == b"KEPT"
+    except FileNotFoundError:
+        return False
 
 
 with Instance() as host:

@@ -53,8 +53,8 @@ unlist(struct message **link, const struct message *message, size_t next)
 	while (*link != NULL && *link != message)
 		link = (struct message **)((char *)*link + next);
 	if (*link != NULL)
-		*link = *(struct message *const *)((const char *)message +
-						   next);
+		*link = *(
+			struct message *const *)((const char *)message + next);
 }
 
 static void
@@ -149,8 +149,8 @@ enter(struct runner *runner, struct message *message)
 
 	message->next = *slot;
 	*slot = message;
-	message->weight = 1 + message->file.envelope.recipients /
-				      RECIPIENTS_A_WEIGHT;
+	message->weight =
+		1 + message->file.envelope.recipients / RECIPIENTS_A_WEIGHT;
 	message->sender = sender_flow(runner, &message->file.envelope);
 	if (message->sender != NULL)
 		message->sender->users++;
@@ -243,8 +243,8 @@ message_join(struct message *message, struct flow *flow)
 	if (message->flows == message->flows_room) {
 		unsigned room =
 			message->flows_room ? message->flows_room * 2 : 2;
-		struct flow **more =
-			reallocarray(message->flow, room, sizeof(struct flow *));
+		struct flow **more = reallocarray(
+			message->flow, room, sizeof(struct flow *));
 
 		if (more == NULL)
 			return -1;

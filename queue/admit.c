@@ -49,8 +49,8 @@ only_key(const struct runner *runner, const struct message *message, char *key)
 			if (key_of(runner, address, key) < 0)
 				return -1;
 		} else if (at == NULL || strcmp(at, last) != 0 ||
-			   domains_has(&runner->locals, at + 1,
-				   strlen(at + 1))) {
+			   domains_has(
+				   &runner->locals, at + 1, strlen(at + 1))) {
 			if (key_of(runner, address, other) < 0 ||
 				strcmp(key, other) != 0)
 				return -1;
@@ -87,7 +87,8 @@ queue_up(struct runner *runner, struct message *message, bool invited)
 	unsigned most = runner->active_max;
 
 	if (to != NULL && flow_is_down(to, deadline_now_ms()) &&
-		!message_is_expired(runner, message))
+		!message_is_expired(runner, message) &&
+		!bounce_owes_delay(runner, message))
 		return to;
 	if (invited || from == NULL)
 		return NULL;

@@ -119,8 +119,7 @@ jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
 	if (message != NULL && fd >= 0 && !number_is_taken(message, number) &&
 		job_read(fd, &job) == JOB_OK &&
 		may_go_on(runner, message, &job, channel, dest))
-		slot = take_over(
-			runner, message, channel, dest, &job, number);
+		slot = take_over(runner, message, channel, dest, &job, number);
 	if (slot == NULL && unlinkat(runner->queue, path, 0) < 0 &&
 		errno != ENOENT)
 		log_line("cannot remove %s: %s", path, strerror(errno));

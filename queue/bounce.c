@@ -51,7 +51,8 @@ is_delayed(const struct runner *runner, const struct message *message,
 	uint64_t after_ms = (uint64_t)runner->settings.delaywarning_s * 1000;
 	uint64_t arrival_ms = message->file.header.arrival_us / 1000;
 
-	return after_ms > 0 && state->outcome == OUTCOME_DEFERRED &&
+	return after_ms > 0 &&
+	       (state->outcome == 0 || state->outcome == OUTCOME_DEFERRED) &&
 	       !state->delay_told && runner_now_ms() >= arrival_ms + after_ms;
 }
 
@@ -78,6 +79,15 @@ is_owed(const struct runner *runner, const struct message *message,
 		       !state->told && (notify & NOTIFY_SUCCESS) &&
 		       has_sender(message);
 	}
+	return false;
+}
+
+bool
+bounce_owes_delay(const struct runner *runner, const struct message *message)
+{
+	for (uint32_t i = 0; i < message->file.envelope.recipients; i++)
+		if (is_owed(runner, message, REPORT_DELAYED, i))
+			return true;
 	return false;
 }
 

@@ -16,8 +16,9 @@ slot_of(const char *key)
 	unsigned slot = 0;
 
 	for (unsigned i = 0; i < 4; i++)
-		slot = slot * 16 + (unsigned)(key[i] <= '9' ? key[i] - '0'
-							    : key[i] - 'a' + 10);
+		slot = slot * 16 + (unsigned)(key[i] <= '9'
+						      ? key[i] - '0'
+						      : key[i] - 'a' + 10);
 	return slot % FLOWS_SLOTS;
 }
 
@@ -81,8 +82,7 @@ has_turn(const struct flow *flow)
 {
 	if (flow->ready.count == 0 || flow->state == FLOW_DOWN)
 		return false;
-	return flow->out <
-	       (flow->state == FLOW_PROBING ? 1 : flow->window);
+	return flow->out < (flow->state == FLOW_PROBING ? 1 : flow->window);
 }
 
 int

@@ -43,8 +43,8 @@ struct flow {
 
 	uint64_t tag; /* of a sender's last work */
 
-	enum channel channel; /* from here on: of a destination */
-	struct heap ready;    /* picks, by class, then tag */
+	enum channel channel;  /* from here on: of a destination */
+	struct heap ready;     /* picks, by class, then tag */
 	struct heap_item turn; /* among the flows that may hand out a job */
 	unsigned out, window;
 	enum flow_state state;
@@ -54,7 +54,7 @@ struct flow {
 	/* mail in waiting/KEY */
 	bool has_waiting;
 	struct flow *next_waiting, *previous_waiting; /* a ring */
-	void *folder; /* waiting.c's: the part that it is reading */
+	void *folder;	/* waiting.c's: the part that it is reading */
 	bool is_pinned; /* at work with it: it must not go */
 };
 
@@ -65,10 +65,10 @@ struct flow {
 struct flows {
 	struct flow *slot[FLOWS_SLOTS];
 	unsigned count;
-	uint64_t served;	/* the tag that was served last */
-	struct heap turns[2];	/* by enum channel */
-	struct flow *waiting;	/* some flow of the ring, or NULL */
-	unsigned window_max;	/* settings */
+	uint64_t served;      /* the tag that was served last */
+	struct heap turns[2]; /* by enum channel */
+	struct flow *waiting; /* some flow of the ring, or NULL */
+	unsigned window_max;  /* settings */
 	int64_t backoff_min_ms, backoff_max_ms;
 };
 
@@ -113,8 +113,7 @@ void flow_retry_now(struct flow *flow, int64_t now_ms);
 void flow_set_waiting(struct flows *flows, struct flow *flow, bool has);
 
 /* Forgets the flow if nothing refers to it and nothing is to be remembered. */
-void
-flow_release(struct flows *flows, struct flow *flow, int64_t now_ms);
+void flow_release(struct flows *flows, struct flow *flow, int64_t now_ms);
 void flows_release_idle(struct flows *flows, int64_t now_ms);
 
 void flows_free(struct flows *flows);

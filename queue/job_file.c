@@ -213,9 +213,8 @@ read_end(struct job *job, const struct record *record)
 
 	unpack_start(&cursor, record->payload, record->length);
 	job->reach = unpack_u8(&cursor);
-	return unpack_ended(&cursor) && job->reach <= JOB_UNREACHABLE
-		       ? JOB_OK
-		       : JOB_BAD;
+	return unpack_ended(&cursor) && job->reach <= JOB_UNREACHABLE ? JOB_OK
+								      : JOB_BAD;
 }
 
 /* One record; J first, then T, then R, then E, and nothing after it. */

@@ -13,7 +13,7 @@
 struct due {
 	enum channel channel;
 	char key[LAYOUT_DEST_LENGTH + 1]; /* of the flow */
-	char *destination; /* owned */
+	char *destination;		  /* owned */
 	uint32_t recipient;
 	uint32_t attempts;
 };
@@ -194,8 +194,8 @@ add_pick(struct runner *runner, struct message *message, struct flow *flow,
 /* The destination is not tried: its recipients wait as long as it does, or have
  * waited long enough. */
 static int
-put_off(struct runner *runner, struct message *message,
-	const struct flow *flow, const struct due *due, uint32_t count)
+put_off(struct runner *runner, struct message *message, const struct flow *flow,
+	const struct due *due, uint32_t count)
 {
 	bool expired = message_is_expired(runner, message);
 	uint64_t due_ms = runner_now_ms() +
@@ -275,14 +275,12 @@ picks_make(struct runner *runner, struct message *message, struct flow **down)
 	uint32_t recipients = message->file.envelope.recipients, count = 0;
 	struct due *due = calloc(recipients, sizeof *due);
 	unsigned picks = 0;
-	int result = due == NULL ? -1
-				 : collect(runner, message, due, &count);
+	int result = due == NULL ? -1 : collect(runner, message, due, &count);
 
 	if (count > 0)
 		qsort(due, count, sizeof *due, compare);
-	for (uint32_t i = 0, run; i < count && result >= 0 &&
-				  picks < PICKS_A_MESSAGE;
-		i += run) {
+	for (uint32_t i = 0, run;
+		i < count && result >= 0 && picks < PICKS_A_MESSAGE; i += run) {
 		for (run = 1; i + run < count && run < JOB_RECIPIENTS_MAX;
 			run++)
 			if (!go_together(&due[i], &due[i + run]))

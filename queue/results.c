@@ -63,9 +63,8 @@ judge(const struct runner *runner, const struct message *message,
 			snprintf(words, sizeof words,
 				REPORT_EXPIRED_TEXT "%.800s", text);
 		} else {
-			to->next_due_ms =
-				schedule_next_ms(&runner->schedule, arrival_ms,
-					now_ms, channel);
+			to->next_due_ms = schedule_next_ms(
+				&runner->schedule, arrival_ms, now_ms, channel);
 		}
 	}
 	to->text = strdup(words);

@@ -62,7 +62,7 @@ struct pick {
 	struct pick *next;     /* of the message */
 	struct message *message;
 	struct flow *flow;
-	char *destination; /* owned */
+	char *destination;   /* owned */
 	uint32_t *recipient; /* owned */
 	uint32_t recipients;
 };
@@ -76,22 +76,22 @@ struct message {
 	char place[LAYOUT_PATH_MAX]; /* where its file is */
 	int fd;
 	struct message_file file;
-	unsigned weight;      /* against ACTIVE_MAX */
-	struct flow *sender;  /* it counts for these flows */
-	struct flow **flow;   /* owned: destinations that it has counted for */
+	unsigned weight;     /* against ACTIVE_MAX */
+	struct flow *sender; /* it counts for these flows */
+	struct flow **flow;  /* owned: destinations that it has counted for */
 	unsigned flows, flows_room;
 	uint32_t *in_hand;    /* a recipient: 1 + the number of its job;
 				 IN_PICK; or 0 */
 	struct pick *pick;    /* ready, not handed out */
 	struct job_slot *job; /* owned array */
 	unsigned jobs, jobs_room;
-	unsigned jobs_out;    /* without a result */
-	uint32_t next_number; /* of a job */
-	int64_t retry_ms;     /* settle it again then; 0: no need */
+	unsigned jobs_out;	/* without a result */
+	uint32_t next_number;	/* of a job */
+	int64_t retry_ms;	/* settle it again then; 0: no need */
 	uint64_t due_before_ms; /* what was put off before counts as due */
-	bool is_dirty;	      /* the next commit has something to do for it */
-	bool is_over;	      /* …and that is to let it go */
-	bool is_listed;	      /* message_settle will be called for it */
+	bool is_dirty;		/* the next commit has something to do for it */
+	bool is_over;		/* …and that is to let it go */
+	bool is_listed;		/* message_settle will be called for it */
 	struct message *next_listed, *next_dirty;
 };
 
@@ -130,8 +130,8 @@ struct runner {
 	struct walk new, due; /* incoming/, and one bucket */
 	uint64_t *bucket;     /* owned: minutes that are due, ascending */
 	size_t buckets, buckets_done;
-	uint64_t forced_ms;   /* what was put off before is due: SIGALRM */
-	bool has_stalled;     /* a walk waits for room in memory */
+	uint64_t forced_ms; /* what was put off before is due: SIGALRM */
+	bool has_stalled;   /* a walk waits for room in memory */
 	bool is_ending;
 };
 
@@ -152,8 +152,8 @@ struct message *message_load(struct runner *runner, const char *id,
 	const char *place, int fd, bool check);
 
 /* Moves its file. 0, or -1 after a log line. */
-int message_move(struct runner *runner, struct message *message,
-	const char *place);
+int
+message_move(struct runner *runner, struct message *message, const char *place);
 
 /* Drops it from memory, nothing else. It has no job out (or the runner ends). */
 void message_forget(struct runner *runner, struct message *message);
@@ -167,8 +167,8 @@ int64_t
 runner_lifetime_s(const struct runner *runner, const struct message *message);
 
 /* True if so many seconds have gone since its arrival that it is given up. */
-bool message_is_expired(const struct runner *runner,
-	const struct message *message);
+bool
+message_is_expired(const struct runner *runner, const struct message *message);
 
 /* 0 first, 1 normal, 2 bulk. */
 unsigned message_class(const struct message *message);
@@ -195,16 +195,14 @@ void scan_empty_destinations(struct runner *runner);
  * Decides about a message that was just loaded: it becomes active and is listed,
  * or goes to wait. invited: it comes from waiting/ because its turn has come.
  */
-void
-admit(struct runner *runner, struct message *message, bool invited);
+void admit(struct runner *runner, struct message *message, bool invited);
 
 /* True if there is room in memory for what is due, besides what is new. */
 bool admit_has_room(const struct runner *runner);
 
 /* If all that is left of the message goes to one remote destination, its flow,
  * else NULL. */
-struct flow *
-admit_only_flow(struct runner *runner, struct message *message);
+struct flow *admit_only_flow(struct runner *runner, struct message *message);
 
 /* --- waiting.c --- */
 
@@ -213,8 +211,8 @@ void waiting_start(struct runner *runner);
 
 /* Lets the message wait with this flow and forgets it. 0, or -1: it is where it
  * was. */
-int waiting_put(struct runner *runner, struct message *message,
-	struct flow *flow);
+int
+waiting_put(struct runner *runner, struct message *message, struct flow *flow);
 
 /* Takes mail back as far as there is room. True if there is more at once. */
 bool waiting_step(struct runner *runner);
@@ -239,8 +237,8 @@ void pick_key(enum channel channel, const char *destination,
  * wait for *down, the only destination it has left; -1 if it must be tried again
  * later.
  */
-int picks_make(
-	struct runner *runner, struct message *message, struct flow **down);
+int
+picks_make(struct runner *runner, struct message *message, struct flow **down);
 
 /* Withdraws work that was not handed out; of a message, or of a flow. The
  * messages of the latter are listed. */
@@ -269,8 +267,8 @@ void jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
 /* --- results.c --- */
 
 /* A channel says that a job has its end record. */
-void results_take(struct runner *runner, enum channel channel,
-	const char *dest, const char *name);
+void results_take(struct runner *runner, enum channel channel, const char *dest,
+	const char *name);
 
 /* Looks for results whose wake-up was lost. */
 void results_sweep(struct runner *runner, struct message *message);
@@ -295,5 +293,9 @@ void commit_all(struct runner *runner);
  * it must be tried again later.
  */
 int bounce_send(struct runner *runner, struct message *message);
+
+/* True if it would tell of a delay. */
+bool
+bounce_owes_delay(const struct runner *runner, const struct message *message);
 
 #endif

@@ -258,8 +258,8 @@ note_bucket(struct runner *runner, const char *folder, const char *name)
 	(void)folder;
 	if (layout_minute_scan(name, &minute) < 0 ||
 		(runner->forced_ms == 0 &&
-			!schedule_bucket_is_due(&runner->schedule, minute,
-				runner_now_ms())))
+			!schedule_bucket_is_due(
+				&runner->schedule, minute, runner_now_ms())))
 		return true;
 	if ((runner->buckets & (runner->buckets - 1)) == 0) {
 		size_t room = runner->buckets == 0 ? 1 : runner->buckets * 2;

@@ -8,9 +8,8 @@
 int
 schedule_add(struct schedule *schedule, uint64_t age_s)
 {
-	uint32_t last = schedule->count == 0
-				? 0
-				: schedule->age_s[schedule->count - 1];
+	uint32_t last =
+		schedule->count == 0 ? 0 : schedule->age_s[schedule->count - 1];
 
 	if (age_s <= last || age_s > UINT32_MAX / 2 ||
 		schedule->count == SCHEDULE_MAX)
@@ -108,6 +107,5 @@ schedule_is_due(
 {
 	/* whatever lies in a bucket that is due must be due itself */
 	return due_ms <= now_ms ||
-	       due_ms / 60000 >=
-		       now_ms / 60000 + longest_m(schedule) + SLACK_M;
+	       due_ms / 60000 >= now_ms / 60000 + longest_m(schedule) + SLACK_M;
 }

@@ -36,11 +36,11 @@ uint64_t schedule_minute(uint64_t due_ms);
  * True if what is due then is due now: or if it lies further ahead than any
  * interval, so that a clock was wrong when it was put off.
  */
-bool schedule_is_due(const struct schedule *schedule, uint64_t due_ms,
-	uint64_t now_ms);
+bool schedule_is_due(
+	const struct schedule *schedule, uint64_t due_ms, uint64_t now_ms);
 
 /* True if the bucket of this minute counts as due now, by the same rule. */
-bool schedule_bucket_is_due(const struct schedule *schedule, uint64_t minute,
-	uint64_t now_ms);
+bool schedule_bucket_is_due(
+	const struct schedule *schedule, uint64_t minute, uint64_t now_ms);
 
 #endif

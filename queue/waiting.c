@@ -70,19 +70,15 @@ open_folder(const struct runner *runner, const char *path)
 
 /* --- putting --- */
 
-/* True if the sender knows of each recipient that it is late. */
+/* True if the time to tell the sender of the delay is over, and nothing is owed. */
 static bool
-is_told(const struct message *message)
+is_told(const struct runner *runner, const struct message *message)
 {
-	for (uint32_t i = 0; i < message->file.envelope.recipients; i++) {
-		const struct message_recipient_state *state =
-			&message->file.state[i];
+	uint64_t after_ms = (uint64_t)runner->settings.delaywarning_s * 1000;
+	uint64_t arrival_ms = message->file.header.arrival_us / 1000;
 
-		if ((state->outcome == 0 || state->outcome == OUTCOME_DEFERRED) &&
-			!state->delay_told)
-			return false;
-	}
-	return true;
+	return after_ms > 0 && runner_now_ms() >= arrival_ms + after_ms &&
+	       !bounce_owes_delay(runner, message);
 }
 
 int
@@ -95,7 +91,7 @@ waiting_put(struct runner *runner, struct message *message, struct flow *flow)
 	};
 	char name[16], path[LAYOUT_PATH_MAX];
 
-	if (is_told(message))
+	if (is_told(runner, message))
 		part.flags |= PART_TOLD;
 	if (message->file.envelope.reverse_path[0] == 0)
 		part.flags |= PART_BOUNCE;
@@ -130,8 +126,8 @@ waiting_start(struct runner *runner)
 	while ((entry = readdir(folder)) != NULL) {
 		if (!layout_dest_is_valid(entry->d_name, strlen(entry->d_name)))
 			continue;
-		struct flow *flow = flows_get(
-			&runner->flows, entry->d_name, FLOW_UNKNOWN);
+		struct flow *flow =
+			flows_get(&runner->flows, entry->d_name, FLOW_UNKNOWN);
 		if (flow == NULL)
 			break; /* the next sweep sees it when there is room */
 		if (flow->kind == FLOW_UNKNOWN && !flow->has_waiting)

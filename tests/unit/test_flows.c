@@ -80,14 +80,16 @@ a_burst_is_overtaken(void **state)
 	(void)state;
 	setup(&flows);
 	for (int i = 0; i < 300; i++) {
-		char name[20] = {'d', (char)('a' + i / 26), (char)('a' + i % 26)};
+		char name[20] = {
+			'd', (char)('a' + i / 26), (char)('a' + i % 26)};
 
-		add(&flows, destination(&flows, name),
-			sender(&flows, "bulk@x"), &burst[i]);
+		add(&flows, destination(&flows, name), sender(&flows, "bulk@x"),
+			&burst[i]);
 	}
 	for (int i = 0; i < 10; i++)
 		assert_ptr_equal(serve(&flows, &from), &burst[i]);
-	add(&flows, destination(&flows, "other"), sender(&flows, "ann@x"), &one);
+	add(&flows, destination(&flows, "other"), sender(&flows, "ann@x"),
+		&one);
 	/* at once, or after one that had the same tag */
 	if (serve(&flows, &from) != &one)
 		assert_ptr_equal(serve(&flows, &from), &one);

@@ -18,8 +18,8 @@ static const struct schedule curve;
 static uint64_t
 next_s(uint64_t age_ms, enum channel channel)
 {
-	uint64_t due_ms =
-		schedule_next_ms(&curve, ARRIVAL_MS, ARRIVAL_MS + age_ms, channel);
+	uint64_t due_ms = schedule_next_ms(
+		&curve, ARRIVAL_MS, ARRIVAL_MS + age_ms, channel);
 
 	assert_true((due_ms - ARRIVAL_MS) % 1000 == 0);
 	return (due_ms - ARRIVAL_MS) / 1000;
@@ -75,15 +75,17 @@ test_clock_set_back(void **state)
 	uint64_t now_ms = ARRIVAL_MS - UINT64_C(10) * 365 * 24 * 3600 * 1000;
 
 	(void)state;
-	assert_true(schedule_next_ms(&curve, ARRIVAL_MS, now_ms, CHANNEL_LOCAL) ==
-		    now_ms + 100 * 1000);
-	assert_true(schedule_next_ms(&curve, ARRIVAL_MS, now_ms, CHANNEL_REMOTE) ==
-		    now_ms + 400 * 1000);
-	assert_true(schedule_next_ms(&curve, ARRIVAL_MS, 0, CHANNEL_LOCAL) == 100000);
-	assert_true(schedule_next_ms(&curve, UINT64_MAX, 5, CHANNEL_LOCAL) == 100005);
+	assert_true(schedule_next_ms(&curve, ARRIVAL_MS, now_ms,
+			    CHANNEL_LOCAL) == now_ms + 100 * 1000);
+	assert_true(schedule_next_ms(&curve, ARRIVAL_MS, now_ms,
+			    CHANNEL_REMOTE) == now_ms + 400 * 1000);
+	assert_true(schedule_next_ms(&curve, ARRIVAL_MS, 0, CHANNEL_LOCAL) ==
+		    100000);
+	assert_true(schedule_next_ms(&curve, UINT64_MAX, 5, CHANNEL_LOCAL) ==
+		    100005);
 	/* and one that was decades behind when the message came */
-	assert_true(
-		schedule_next_ms(&curve, 0, ARRIVAL_MS, CHANNEL_REMOTE) > ARRIVAL_MS);
+	assert_true(schedule_next_ms(&curve, 0, ARRIVAL_MS, CHANNEL_REMOTE) >
+		    ARRIVAL_MS);
 	assert_true(schedule_next_ms(&curve, 0, ARRIVAL_MS, CHANNEL_REMOTE) <
 		    ARRIVAL_MS + UINT64_C(30) * 24 * 3600 * 1000);
 }
@@ -101,8 +103,10 @@ test_minutes(void **state)
 		due_ms += 777) {
 		uint64_t minute = schedule_minute(due_ms);
 
-		assert_false(schedule_bucket_is_due(&curve, minute, due_ms - 60000));
-		assert_true(schedule_bucket_is_due(&curve, minute, due_ms + 60000));
+		assert_false(
+			schedule_bucket_is_due(&curve, minute, due_ms - 60000));
+		assert_true(
+			schedule_bucket_is_due(&curve, minute, due_ms + 60000));
 		assert_true(minute * MINUTE_MS >= due_ms);
 		assert_true(minute * MINUTE_MS < due_ms + MINUTE_MS);
 	}
@@ -140,17 +144,17 @@ test_ages(void **state)
 	for (unsigned channel = 0; channel < 2; channel++) {
 		enum channel which = (enum channel)channel;
 
-		assert_true(schedule_next_ms(&ages, 1000, 1000, which) ==
-			    61000);
-		assert_true(schedule_next_ms(&ages, 1000, 61000, which) ==
-			    601000);
+		assert_true(
+			schedule_next_ms(&ages, 1000, 1000, which) == 61000);
+		assert_true(
+			schedule_next_ms(&ages, 1000, 61000, which) == 601000);
 		/* the last interval repeats */
-		assert_true(schedule_next_ms(&ages, 0, 600000, which) ==
-			    1140000);
-		assert_true(schedule_next_ms(&ages, 0, 1139999, which) ==
-			    1140000);
-		assert_true(schedule_next_ms(&ages, 0, 1140000, which) ==
-			    1680000);
+		assert_true(
+			schedule_next_ms(&ages, 0, 600000, which) == 1140000);
+		assert_true(
+			schedule_next_ms(&ages, 0, 1139999, which) == 1140000);
+		assert_true(
+			schedule_next_ms(&ages, 0, 1140000, which) == 1680000);
 	}
 	while (ages.count < SCHEDULE_MAX)
 		assert_int_equal(

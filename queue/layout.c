@@ -155,3 +155,43 @@ layout_job_scan(const char *name, char id[21], uint32_t *number)
 	*number = (uint32_t)value;
 	return 0;
 }
+
+/* The part of the path after this folder and "/", or NULL. */
+static const char *
+below(const char *path, const char *folder)
+{
+	size_t length = strlen(folder);
+
+	return strncmp(path, folder, length) == 0 && path[length] == '/'
+		       ? path + length + 1
+		       : NULL;
+}
+
+/* The part of the path after so many hexadecimal digits and "/", or NULL. */
+static const char *
+after_hex(const char *path, size_t digits)
+{
+	if (path == NULL || strnlen(path, digits + 1) <= digits ||
+		!is_hex(path, digits) || path[digits] != '/')
+		return NULL;
+	return path + digits + 1;
+}
+
+int
+layout_place_is_valid(const char *path, const char *id)
+{
+	static const char *const FLAT[] = {
+		QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_HELD, QUEUE_DOUBTFUL};
+	const char *rest =
+		after_hex(below(path, QUEUE_DEFERRED), LAYOUT_MINUTE_LENGTH);
+
+	if (rest == NULL)
+		rest = after_hex(after_hex(below(path, QUEUE_WAITING),
+					 LAYOUT_DEST_LENGTH),
+			LAYOUT_MINUTE_LENGTH + 1);
+	for (size_t i = 0; rest == NULL && i < sizeof FLAT / sizeof FLAT[0];
+		i++)
+		rest = below(path, FLAT[i]);
+	return rest != NULL && ident_valid(id, strlen(id)) &&
+	       strcmp(rest, id) == 0;
+}

@@ -65,6 +65,12 @@ void layout_job_folder(
 void layout_job(enum channel channel, const char *dest, const char *id,
 	uint32_t number, char path[LAYOUT_PATH_MAX]);
 
+/*
+ * True if the path is one that layout_message (incoming, active, held, doubtful),
+ * layout_deferred or layout_waiting makes for this id.
+ */
+int layout_place_is_valid(const char *path, const char *id);
+
 /* Reads a bucket's name. Returns 0 and the minute, or -1 if it is not one. */
 int layout_minute_scan(const char *name, uint64_t *minute);
 

@@ -257,6 +257,28 @@ take_notice(struct message_file *message, const struct record *record)
 	return MESSAGE_OK;
 }
 
+static enum message_result
+take_route(struct message_file *message, const struct record *record)
+{
+	struct unpack cursor;
+	size_t length;
+
+	unpack_start(&cursor, record->payload, record->length);
+	const char *text = unpack_text(&cursor, &length);
+	if (!unpack_ended(&cursor) || text == NULL ||
+		length > MESSAGE_ROUTE_MAX)
+		return MESSAGE_BAD;
+	for (size_t i = 0; i < length; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return MESSAGE_BAD;
+	char *copy = length == 0 ? NULL : strndup(text, length);
+	if (length > 0 && copy == NULL)
+		return MESSAGE_ERROR;
+	free(message->route);
+	message->route = copy;
+	return MESSAGE_OK;
+}
+
 /* Takes records from octets; *used is how far whole and sound ones reach. */
 static enum message_result
 take_records(struct message_file *message, const unsigned char *octets,
@@ -276,6 +298,8 @@ take_records(struct message_file *message, const unsigned char *octets,
 			result = take_outcome(message, &record);
 		else if (record.type == 'N')
 			result = take_notice(message, &record);
+		else if (record.type == 'V')
+			result = take_route(message, &record);
 		if (result != MESSAGE_OK)
 			return result;
 	}
@@ -357,6 +381,7 @@ message_free(struct message_file *message)
 		for (uint32_t i = 0; i < message->envelope.recipients; i++)
 			free(message->state[i].text);
 	free(message->state);
+	free(message->route);
 	envelope_free(&message->envelope);
 	memset(message, 0, sizeof *message);
 }
@@ -429,4 +454,18 @@ message_pack_notice(stralloc *into, enum message_notice notice,
 	for (uint32_t i = 0; packed == 0 && i < recipients; i++)
 		packed = pack_u32(&payload, recipient[i]);
 	return append(into, 'N', &payload, packed);
+}
+
+int
+message_pack_route(stralloc *into, const char *destination)
+{
+	stralloc payload = STRALLOC_ZERO;
+	size_t length = strlen(destination);
+
+	if (length > MESSAGE_ROUTE_MAX) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	return append(
+		into, 'V', &payload, pack_text(&payload, destination, length));
 }

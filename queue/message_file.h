@@ -59,6 +59,10 @@ struct message_file {
 	struct message_header header;
 	struct envelope envelope;
 	struct message_recipient_state *state; /* one a recipient */
+	/* Where remote recipients go in spite of their domains: a destination
+	 * (remote/route.h), of which only length and characters were checked.
+	 * Owned; NULL: as their domains say. */
+	char *route;
 	uint64_t end; /* offset after the last whole record: append here */
 };
 
@@ -94,5 +98,12 @@ enum message_notice { NOTICE_BOUNCE = 1, NOTICE_DELAY = 2 };
 int message_pack_notice(stralloc *into, enum message_notice notice,
 	uint64_t time_ms, const char *notice_id, const uint32_t *recipient,
 	uint32_t recipients);
+
+/* The longest destination in a V record, in octets. */
+#define MESSAGE_ROUTE_MAX 300
+
+/* Packs a V record: from now on remote recipients go there; "" ends that. 0, or
+ * -1 with errno (EMSGSIZE: the text is too long). */
+int message_pack_route(stralloc *into, const char *destination);
 
 #endif

@@ -128,6 +128,34 @@ test_job(void **state)
 	assert_true(number == UINT32_MAX);
 }
 
+static void
+test_place(void **state)
+{
+	static const char *const GOOD[] = {"incoming/" ID, "active/" ID,
+		"held/" ID, "doubtful/" ID, "deferred/0001c9a3f0/" ID,
+		"waiting/" DEST "/10001c88e27/" ID};
+	static const char *const BAD[] = {"", "/", ID, "active", "active/",
+		"active//" ID, "active/" ID "/", "active/" ID "0",
+		"active/../" ID, "./active/" ID, "/active/" ID, "jobs/" ID,
+		"requests/" ID, "deferred/" ID, "deferred/0001c9a3f/" ID,
+		"deferred/0001c9a3f00/" ID, "deferred/0001C9a3f0/" ID,
+		"deferred/../../../../" ID, "waiting/" DEST "/" ID,
+		"waiting/" DEST "/../" ID, "waiting//10001c88e27/" ID,
+		"waiting/" DEST "/10001c88e2/" ID,
+		"waiting/" DEST "/10001c88e27/", "waiting/" DEST,
+		"active/06abcdefghjkmnpqrst0"};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(GOOD); i++)
+		if (!layout_place_is_valid(GOOD[i], ID))
+			fail_msg("place: %s", GOOD[i]);
+	for (size_t i = 0; i < LENGTH(BAD); i++)
+		if (layout_place_is_valid(BAD[i], ID))
+			fail_msg("place: %s", BAD[i]);
+	assert_false(layout_place_is_valid("active/x", "x"));
+	assert_false(layout_place_is_valid("active/..", ".."));
+}
+
 int
 main(void)
 {
@@ -136,6 +164,7 @@ main(void)
 		cmocka_unit_test(test_dest),
 		cmocka_unit_test(test_minute),
 		cmocka_unit_test(test_job),
+		cmocka_unit_test(test_place),
 	};
 
 	return cmocka_run_group_tests_name("layout", tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include <zlib.h>
+#include "lib/records.h"
 #include "queue/message_file.h"
 
 #define RECIPIENTS 3
@@ -136,12 +137,83 @@ test_content_check(void **state)
 	close(fd);
 }
 
+/* Appends a V record with this payload; what a reader then makes of the file. */
+static enum message_result
+read_routed(const char *payload, size_t length, struct message_file *message)
+{
+	int fd = memfd_create("message", MFD_CLOEXEC);
+	stralloc records = STRALLOC_ZERO;
+
+	make_file(fd);
+	assert_int_equal(message_read(fd, 0, message), MESSAGE_OK);
+	assert_null(message->route);
+	assert_int_equal(record_append(&records, 'V', payload, length), 0);
+	assert_int_equal(message_append(fd, message, &records), 0);
+	stralloc_free(&records);
+	message_free(message);
+	enum message_result result = message_read(fd, 0, message);
+	close(fd);
+	return result;
+}
+
+/* The last V record holds; an empty one ends it; an odd one is no message. */
+static void
+test_route(void **state)
+{
+	static const struct {
+		const char *payload;
+		size_t length;
+	} BAD[] = {{"", 0}, {"\0", 1}, {"\0\3ab", 4}, {"\0\1ab", 4},
+		{"\0\1 ", 3}, {"\0\1\n", 3}, {"\0\2a\0", 4}, {"\0\1\177", 3},
+		{"\0\1\200", 3}};
+	int fd = memfd_create("message", MFD_CLOEXEC);
+	char text[MESSAGE_ROUTE_MAX + 3];
+	struct message_file message;
+	stralloc records = STRALLOC_ZERO;
+
+	(void)state;
+	make_file(fd);
+	assert_int_equal(message_read(fd, 0, &message), MESSAGE_OK);
+	assert_int_equal(message_pack_route(&records, "mx:a.test"), 0);
+	assert_int_equal(message_pack_route(&records, "host:b.test:25"), 0);
+	assert_int_equal(message_append(fd, &message, &records), 0);
+	message_free(&message);
+	assert_int_equal(message_read(fd, 0, &message), MESSAGE_OK);
+	assert_string_equal(message.route, "host:b.test:25");
+	records.len = 0;
+	assert_int_equal(message_pack_route(&records, ""), 0);
+	assert_int_equal(message_append(fd, &message, &records), 0);
+	message_free(&message);
+	assert_int_equal(message_read(fd, 0, &message), MESSAGE_OK);
+	assert_null(message.route);
+	message_free(&message);
+	close(fd);
+
+	memset(text, 'x', sizeof text);
+	text[MESSAGE_ROUTE_MAX + 1] = 0;
+	records.len = 0;
+	assert_int_equal(message_pack_route(&records, text), -1);
+	assert_int_equal(records.len, 0);
+	text[MESSAGE_ROUTE_MAX] = 0;
+	assert_int_equal(message_pack_route(&records, text), 0);
+	stralloc_free(&records);
+	text[0] = (char)((MESSAGE_ROUTE_MAX + 1) >> 8);
+	text[1] = (char)((MESSAGE_ROUTE_MAX + 1) & 255);
+	memset(text + 2, 'x', MESSAGE_ROUTE_MAX + 1);
+	assert_int_equal(read_routed(text, sizeof text, &message), MESSAGE_BAD);
+	for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+		if (read_routed(BAD[i].payload, BAD[i].length, &message) !=
+			MESSAGE_BAD)
+			fail_msg("bad route %zu is taken", i);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many_outcomes),
 		cmocka_unit_test(test_content_check),
+		cmocka_unit_test(test_route),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

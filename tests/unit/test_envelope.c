@@ -323,6 +323,7 @@ test_payloads(void **state)
 #define FORMAT ENVELOPE_BAD_FORMAT
 #define ADDRESS ENVELOPE_BAD_ADDRESS
 #define NO_TEXTS "\0\0\0\0\0\0\0\0\0\0\0\0"
+		{"F double bounce", OK, 'F', TEXT("#@[]")},
 		{"F", OK, 'F', TEXT("x@example.org")},
 		{"F quoted", OK, 'F', TEXT("\"x y\"@example.org")},
 		{"F literal", OK, 'F', TEXT("x@[192.0.2.1]")},

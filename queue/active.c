@@ -90,7 +90,7 @@ message_forget(struct runner *runner, struct message *message)
 	picks_drop(runner, message);
 	leave_flows(runner, message);
 	runner->messages--;
-	runner->weight -= message->weight;
+	runner->weight[message->channel] -= message->weight;
 	close(message->fd);
 	message_free(&message->file);
 	free(message->in_hand);
@@ -129,17 +129,36 @@ put_off_unread(struct runner *runner, const char *id, const char *place)
 			strerror(errno));
 }
 
-/* The flow of whoever sent it; mail without a sender has one of its own. */
+/* Remote if any recipient is. */
+static enum channel
+channel_of(const struct runner *runner, const struct envelope *envelope)
+{
+	for (uint32_t i = 0; i < envelope->recipients; i++) {
+		const char *at = strrchr(envelope->recipient[i].address, '@');
+
+		if (at == NULL ||
+			!domains_has(&runner->locals, at + 1, strlen(at + 1)))
+			return CHANNEL_REMOTE;
+	}
+	return CHANNEL_LOCAL;
+}
+
+/* The flow of whoever sent it, by channel; mail without a sender has one of its
+ * own. */
 static struct flow *
-sender_flow(struct runner *runner, const struct envelope *envelope)
+sender_flow(struct runner *runner, const struct envelope *envelope,
+	enum channel channel)
 {
 	const char *who = envelope->origin.authenticated[0] != 0
 				  ? envelope->origin.authenticated
 				  : envelope->reverse_path;
 	char key[LAYOUT_DEST_LENGTH + 1];
 
-	flow_sender_key(who, key);
-	return flows_get(&runner->flows, key, FLOW_SENDER);
+	flow_sender_key(who, channel, key);
+	struct flow *flow = flows_get(&runner->flows, key, FLOW_SENDER);
+	if (flow != NULL)
+		flow->channel = channel;
+	return flow;
 }
 
 static void
@@ -151,11 +170,13 @@ enter(struct runner *runner, struct message *message)
 	*slot = message;
 	message->weight =
 		1 + message->file.envelope.recipients / RECIPIENTS_A_WEIGHT;
-	message->sender = sender_flow(runner, &message->file.envelope);
+	message->channel = channel_of(runner, &message->file.envelope);
+	message->sender =
+		sender_flow(runner, &message->file.envelope, message->channel);
 	if (message->sender != NULL)
 		message->sender->users++;
 	runner->messages++;
-	runner->weight += message->weight;
+	runner->weight[message->channel] += message->weight;
 }
 
 struct message *

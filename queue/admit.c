@@ -4,15 +4,15 @@
 #include "queue/runner.h"
 
 /*
- * Memory holds a bounded number of messages, and nobody may have all of them: a
- * sender at most a quarter, a destination at most half. What is beyond that, and
- * what goes to a destination that is down, waits in a folder of its own
- * (waiting.c), so that incoming/ is always emptied and the next message, of
- * somebody else, is seen at once.
+ * Memory holds a bounded number of messages, and nobody may have all of them:
+ * each channel at most half, and of that a sender and a destination half again.
+ * What is beyond that, and what goes to a destination that is down, waits in a
+ * folder of its own (waiting.c), so that incoming/ is always emptied and the next
+ * message, of somebody else, is seen at once.
  */
-#define SENDER_PART 4
-#define DESTINATION_PART 2
-/* Who has fewer than this is let in even when memory is full. */
+#define CHANNEL_PART 2
+#define FLOW_PART 4
+/* A sender with fewer than this is let in even when its channel is full. */
 #define SMALL 4
 
 /* The key of a recipient's flow. 0, or -1. */
@@ -75,7 +75,14 @@ admit_only_flow(struct runner *runner, struct message *message)
 bool
 admit_has_room(const struct runner *runner)
 {
-	return runner->weight < runner->active_max / 2;
+	return runner->weight[CHANNEL_LOCAL] + runner->weight[CHANNEL_REMOTE] <
+	       runner->active_max / 4 * 3;
+}
+
+bool
+admit_channel_has_room(const struct runner *runner, enum channel channel)
+{
+	return runner->weight[channel] < runner->active_max / 8 * 3;
 }
 
 /* The flow that the message is to wait with, or NULL: it may be active. */
@@ -92,13 +99,14 @@ queue_up(struct runner *runner, struct message *message, bool invited)
 		return to;
 	if (invited || from == NULL)
 		return NULL;
-	/* what waits already goes first; it counts for its sender itself */
-	if (from->users > most / SENDER_PART || from->has_waiting)
+	/* what waits already goes first */
+	if (from->users > most / FLOW_PART || from->has_waiting)
 		return from;
-	if (to != NULL &&
-		(to->users >= most / DESTINATION_PART || to->has_waiting))
+	if (to != NULL && (to->users >= most / FLOW_PART || to->has_waiting))
 		return to;
-	if (runner->weight > most && from->users > SMALL)
+	/* the message counts already, for its channel and its sender */
+	if (runner->weight[message->channel] > most / CHANNEL_PART &&
+		from->users > SMALL)
 		return from;
 	return NULL;
 }

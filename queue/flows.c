@@ -58,12 +58,14 @@ flows_get(struct flows *flows, const char *key, enum flow_kind kind)
 }
 
 void
-flow_sender_key(const char *sender, char key[LAYOUT_DEST_LENGTH + 1])
+flow_sender_key(const char *sender, enum channel channel,
+	char key[LAYOUT_DEST_LENGTH + 1])
 {
 	char text[1200];
 
 	/* no destination's text begins so */
-	snprintf(text, sizeof text, "from:%s", sender);
+	snprintf(
+		text, sizeof text, "%s-from:%s", channel_name(channel), sender);
 	layout_dest(text, key);
 }
 

@@ -80,8 +80,10 @@ struct flow *flows_find(const struct flows *flows, const char *key);
 struct flow *
 flows_get(struct flows *flows, const char *key, enum flow_kind kind);
 
-/* The keys: that of a destination is its folder name in jobs/. */
-void flow_sender_key(const char *sender, char key[LAYOUT_DEST_LENGTH + 1]);
+/* The keys: that of a destination is its folder name in jobs/. A sender has a flow
+ * for each channel, so that neither waits for the other. */
+void flow_sender_key(const char *sender, enum channel channel,
+	char key[LAYOUT_DEST_LENGTH + 1]);
 
 /* Gives work of a sender its place in the order. */
 uint64_t flow_next_tag(struct flows *flows, struct flow *sender);

@@ -76,9 +76,10 @@ struct message {
 	char place[LAYOUT_PATH_MAX]; /* where its file is */
 	int fd;
 	struct message_file file;
-	unsigned weight;     /* against ACTIVE_MAX */
-	struct flow *sender; /* it counts for these flows */
-	struct flow **flow;  /* owned: destinations that it has counted for */
+	unsigned weight;      /* against ACTIVE_MAX */
+	enum channel channel; /* remote, if any recipient is */
+	struct flow *sender;  /* it counts for these flows */
+	struct flow **flow;   /* owned: destinations that it has counted for */
 	unsigned flows, flows_room;
 	uint32_t *in_hand;    /* a recipient: 1 + the number of its job;
 				 IN_PICK; or 0 */
@@ -116,7 +117,7 @@ struct runner {
 
 	struct message *table[TABLE_SLOTS];
 	unsigned messages;   /* in memory */
-	unsigned weight;     /* the sum of theirs */
+	unsigned weight[2];  /* the sums of theirs, by enum channel */
 	unsigned active_max; /* ACTIVE_MAX, or fewer if descriptors are few */
 	struct message *listed, *dirty;
 
@@ -197,8 +198,10 @@ void scan_empty_destinations(struct runner *runner);
  */
 void admit(struct runner *runner, struct message *message, bool invited);
 
-/* True if there is room in memory for what is due, besides what is new. */
+/* True if there is room in memory for what is due or has waited, besides what is
+ * new. */
 bool admit_has_room(const struct runner *runner);
+bool admit_channel_has_room(const struct runner *runner, enum channel channel);
 
 /* If all that is left of the message goes to one remote destination, its flow,
  * else NULL. */

@@ -195,7 +195,7 @@ load_active(struct runner *runner, const char *folder, const char *name)
 	if (!is_id(name))
 		return true;
 	layout_message(QUEUE_ACTIVE, name, path);
-	if (runner->weight >= runner->active_max) {
+	if (runner->messages >= runner->active_max) {
 		/* there was more memory once: it is due, and has to queue up */
 		layout_bucket(0, later);
 		(void)mkdirat(runner->queue, later, 0755);

@@ -265,6 +265,8 @@ room_for(const struct runner *runner, const struct flow *flow)
 		if (flow->kind == FLOW_UNKNOWN || flow->state == FLOW_DOWN)
 			return flow->ready.count == 0 && flow->out == 0;
 	}
+	if (!admit_channel_has_room(runner, flow->channel))
+		return 0;
 	return flow->users < enough ? BATCH : 0;
 }
 
@@ -306,7 +308,7 @@ waiting_step(struct runner *runner)
 	bool more = false;
 
 	while (flow != NULL && batches < BATCH && looked++ < LOOK_MAX) {
-		if (runner->weight >= runner->active_max / 4 * 3)
+		if (!admit_has_room(runner))
 			return false;
 		if (room_for(runner, flow) == 0) {
 			end_reading(runner, flow);

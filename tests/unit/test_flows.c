@@ -27,7 +27,7 @@ sender(struct flows *flows, const char *name)
 {
 	char key[LAYOUT_DEST_LENGTH + 1];
 
-	flow_sender_key(name, key);
+	flow_sender_key(name, CHANNEL_REMOTE, key);
 	struct flow *flow = flows_get(flows, key, FLOW_SENDER);
 	assert_non_null(flow);
 	return flow;

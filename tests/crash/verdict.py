@@ -62,6 +62,15 @@ class MessageFile:
                 (self.final[number] == FAILED and number not in self.told)}
 
 
+def still_open(octets, message):
+    try:
+        return MessageFile(octets).open_recipients()
+    except ValueError:
+        # it should last and does not: all that is left to say is said when
+        # keepmail is started on it
+        return set(message.recipients)
+
+
 class Ledger:
     """Follows the calls: what was promised until now, and what has happened."""
 
@@ -103,10 +112,9 @@ class Promise:
         # What lasts for certain is what is committed.
         self.open = {}
         for path, octets in disk.state("none", None).items():
-            if octets is not None and path.startswith("queue/") and \
-                    os.path.basename(path) in self.accepted:
-                self.open[os.path.basename(path)] = \
-                    MessageFile(octets).open_recipients()
+            message = self.accepted.get(os.path.basename(path))
+            if octets is not None and path.startswith("queue/") and message:
+                self.open[message.id] = still_open(octets, message)
         self.unfinished = collections.Counter()
         for ident, recipients in self.open.items():
             self.unfinished[self.accepted[ident].token] += len(recipients)

@@ -63,7 +63,7 @@ smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_rest.o smtpd/session.o \
 	smtpd/policy.o smtpd/parameters.o smtpd/hops.o smtpd/trace.o \
 	queue/submit.o local/resolve_ask.o
-queue-inject = queue/inject.o queue/accept.o queue/layout.o queue/message_file.o \
+queue-inject = queue/inject.o queue/accept.o queue/room.o queue/layout.o queue/message_file.o \
 	queue/wakeup.o
 queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \

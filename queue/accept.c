@@ -7,7 +7,6 @@
 #include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <zlib.h>
 #include "lib/date.h"
@@ -21,6 +20,7 @@
 #include "queue/accept.h"
 #include "queue/limits.h"
 #include "queue/message_file.h"
+#include "queue/room.h"
 #include "queue/submit.h"
 
 /* The longest envelope taken, as it comes in one frame. */
@@ -34,11 +34,12 @@ struct writer {
 	int64_t end_ms; /* deadline of the whole submission */
 	struct dots_decoder decoder;
 	struct message_header header;
-	uint64_t offset; /* where the next piece goes */
-	size_t held;	 /* octets in piece */
-	bool has_class;	 /* the header was looked at */
-	char last;	 /* octet of the content */
-	char *piece;	 /* PIECE octets */
+	struct room_left left; /* to be left free on the disk */
+	uint64_t offset;       /* where the next piece goes */
+	size_t held;	       /* octets in piece */
+	bool has_class;	       /* the header was looked at */
+	char last;	       /* octet of the content */
+	char *piece;	       /* PIECE octets */
 };
 
 /* --- answers --- */
@@ -51,6 +52,18 @@ answer(const struct writer *writer, uint8_t type, const void *payload,
 		deadline_after_ms(INJECT_IDLE_S * 1000));
 }
 
+/* Always -1. */
+static int
+answer_refusal(
+	const struct writer *writer, enum submit_code code, const char *text)
+{
+	char payload[1 + SUBMIT_TEXT_MAX] = {(char)code};
+
+	snprintf(payload + 1, sizeof payload - 1, "%s", text);
+	(void)answer(writer, 'N', payload, strlen(payload));
+	return -1;
+}
+
 static int refuse(const struct writer *writer, enum submit_code code,
 	const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -59,17 +72,16 @@ static int
 refuse(const struct writer *writer, enum submit_code code, const char *format,
 	...)
 {
-	char payload[1 + SUBMIT_TEXT_MAX] = {(char)code};
+	char text[SUBMIT_TEXT_MAX];
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(payload + 1, sizeof payload - 1, format, arguments);
+	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
 	if (!submit_code_is_permanent(code))
 		log_line("refused %s from uid %u: %s", writer->acceptance->id,
-			(unsigned)writer->acceptance->peer_uid, payload + 1);
-	(void)answer(writer, 'N', payload, strlen(payload));
-	return -1;
+			(unsigned)writer->acceptance->peer_uid, text);
+	return answer_refusal(writer, code, text);
 }
 
 static int
@@ -81,21 +93,6 @@ write_failed(const struct writer *writer)
 }
 
 /* --- content --- */
-
-/* True if so many octets more leave free what must stay free. -1: errno. */
-static int
-has_room(const struct acceptance *acceptance, uint64_t octets)
-{
-	struct statvfs disk;
-
-	if (fstatvfs(acceptance->file, &disk) < 0)
-		return -1;
-	uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
-	/* some file systems have no fixed number of inodes, and say 0 */
-	return room >= acceptance->free_octets &&
-	       octets <= room - acceptance->free_octets &&
-	       (disk.f_files == 0 || disk.f_favail >= 100);
-}
 
 /* Precedence as mailing lists and autoresponders have set it for decades. */
 static uint8_t
@@ -132,9 +129,11 @@ static int
 flush(struct writer *writer)
 {
 	size_t length = writer->held;
+	char why[ROOM_TEXT_MAX];
 
 	if (writer->header.content_octets > 0 &&
-		has_room(writer->acceptance, length) == 0) {
+		room_on_disk(writer->acceptance->file, &writer->left, length,
+			why) != SUBMIT_ACCEPTED) {
 		errno = ENOSPC;
 		return -1;
 	}
@@ -238,6 +237,8 @@ static int
 answer_question(struct writer *writer, int *is_traced)
 {
 	const struct acceptance *acceptance = writer->acceptance;
+	enum submit_code refusal;
+	char why[ROOM_TEXT_MAX];
 	struct frame frame;
 	uint64_t size = 0;
 
@@ -247,15 +248,17 @@ answer_question(struct writer *writer, int *is_traced)
 		return refuse(writer, SUBMIT_FORMAT, "the question is not one");
 	for (int i = 0; i < 8; i++)
 		size = size << 8 | frame.payload[i];
-	*is_traced = frame.payload[8] == 1 && acceptance->may_claim;
-	switch (has_room(acceptance, size)) {
-	case -1:
-		return refuse(writer, SUBMIT_WRITE, "free space of queue: %s",
-			strerror(errno));
-	case 0:
-		return refuse(
-			writer, SUBMIT_WRITE, "no room on the queue's disk");
-	}
+	unsigned flags = frame.payload[8];
+	bool is_report = (flags & SUBMIT_IS_REPORT) && acceptance->may_report;
+
+	*is_traced = (flags & SUBMIT_IS_TRACED) && acceptance->may_claim;
+	if (!is_report && acceptance->refusal != SUBMIT_ACCEPTED)
+		return answer_refusal(
+			writer, acceptance->refusal, acceptance->why);
+	writer->left = is_report ? acceptance->report_left : acceptance->left;
+	refusal = room_on_disk(acceptance->file, &writer->left, size, why);
+	if (refusal != SUBMIT_ACCEPTED)
+		return refuse(writer, refusal, "%s", why);
 	return answer(writer, 'G', acceptance->id, IDENT_LENGTH);
 }
 

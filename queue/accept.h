@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 #include <sys/types.h>
+#include "lib/outcome.h"
+#include "queue/room.h"
 #include "queue/wakeup.h"
 
 struct acceptance {
@@ -15,10 +17,14 @@ struct acceptance {
 	int file;	/* incoming/ID, new and locked */
 	int folder;	/* incoming/ */
 	char id[21];
-	const char *host;     /* control/me, for the Received field */
-	uint64_t free_octets; /* to be left free on the disk */
-	uid_t peer_uid;	      /* of the submitter, from the kernel */
-	int may_claim;	      /* it may say where the message comes from */
+	const char *host; /* control/me, for the Received field */
+	uid_t peer_uid;	  /* of the submitter, from the kernel */
+	int may_claim;	  /* it may say where the message comes from */
+	int may_report;	  /* it may submit reports, which use the reserve */
+	struct room_left left;	      /* on the disk by what is no report, */
+	struct room_left report_left; /* and by what is one */
+	enum submit_code refusal;     /* of what is no report, */
+	const char *why;	      /* if not SUBMIT_ACCEPTED, and its text */
 	struct wakeup_writer *runner; /* prepared */
 };
 

@@ -221,7 +221,7 @@ send_report(struct bounce *bounce, struct report *report,
 	char path[HOME_NAME_MAX];
 
 	home_path(&bounce->runner->home, "socket/submit", path);
-	if (submit_open_traced(
+	if (submit_open_report(
 		    submission, path, 0, deadline_after_ms(SUBMIT_MS)) < 0) {
 		log_line("report of msg %s: %s", bounce->message->id,
 			submission->text);

@@ -35,9 +35,14 @@
 #include "queue/accept.h"
 #include "queue/layout.h"
 #include "queue/message_file.h"
+#include "queue/room.h"
 
 #define CHILDREN_MAX 2000
+/* Beyond concurrencyinject, for the runner's reports. */
+#define CHILDREN_FOR_REPORTS 8
 #define BACKLOG 1000
+/* How soon it is looked again whether there is room, in milliseconds. */
+#define LOOK_MS 1000
 /* How long nothing is accepted after there were no descriptors or no memory for
  * it, in milliseconds. */
 #define REST_MS 200
@@ -55,7 +60,8 @@ static const struct role role = {
 
 struct inject_settings {
 	char *me;
-	int64_t children, free_mebibytes;
+	int64_t children, free_mebibytes, reserve_mebibytes, free_inodes,
+		incoming_max;
 };
 
 static const struct setting settings_table[] = {
@@ -67,6 +73,15 @@ static const struct setting settings_table[] = {
 	{"queuefree", SETTING_NUMBER, "16", 0, 1 << 30,
 		offsetof(struct inject_settings, free_mebibytes),
 		"MiB that stay free on the queue's disk"},
+	{"queuereserve", SETTING_NUMBER, "16", 0, 1 << 30,
+		offsetof(struct inject_settings, reserve_mebibytes),
+		"MiB beyond these that only reports may use"},
+	{"queuefreeinodes", SETTING_NUMBER, "1000", 0, 1 << 30,
+		offsetof(struct inject_settings, free_inodes),
+		"inodes that stay free; reports may use half of them"},
+	{"incomingmax", SETTING_NUMBER, "100000", 1, 100000000,
+		offsetof(struct inject_settings, incoming_max),
+		"messages that the runner has not taken yet"},
 };
 
 struct child {
@@ -79,7 +94,9 @@ struct server {
 	struct inject_settings settings;
 	int listener, signals, queue, incoming;
 	struct wakeup_writer runner;
-	struct child child[CHILDREN_MAX];
+	struct room room;
+	struct room_left report_left;
+	struct child child[CHILDREN_MAX + CHILDREN_FOR_REPORTS];
 	unsigned children;
 };
 
@@ -134,12 +151,11 @@ serve(struct server *server, int connection, int file, const char *id,
 		.peer_uid = peer->uid,
 		.may_claim = is_runner ||
 			     home_is_user(home, "_keep-smtpd", peer->uid),
-		/* bounces may use what others must leave free */
-		.free_octets =
-			is_runner && !home->is_private
-				? 0
-				: (uint64_t)server->settings.free_mebibytes
-					  << 20,
+		.may_report = is_runner,
+		.left = server->room.left,
+		.report_left = server->report_left,
+		.refusal = server->room.refusal,
+		.why = server->room.why,
 		.runner = &server->runner,
 	};
 	char why[300];
@@ -167,7 +183,16 @@ start_child(struct server *server, int connection)
 		log_line("cannot tell who submits: %s", strerror(errno));
 		return;
 	}
-	if (server->children == server->settings.children) {
+	/* In private mode any submitter may be the runner. */
+	bool may_report = home_is_user(&server->home, "_keep-runner", peer.uid);
+	unsigned children_max = (unsigned)server->settings.children;
+	if (may_report && !server->home.is_private)
+		children_max += CHILDREN_FOR_REPORTS;
+	if (!room_is_open(&server->room, server->children) && !may_report) {
+		refuse(connection, server->room.refusal, server->room.why);
+		return;
+	}
+	if (server->children >= children_max) {
 		refuse(connection, SUBMIT_BUSY, "too many submissions at once");
 		return;
 	}
@@ -176,6 +201,7 @@ start_child(struct server *server, int connection)
 		refuse(connection, SUBMIT_WRITE, "the queue cannot be written");
 		return;
 	}
+	server->room.made++;
 	wakeup_prepare(&server->runner, server->queue);
 	pid_t pid = fork();
 	if (pid == 0)
@@ -263,9 +289,11 @@ run(struct server *server)
 	int is_resting = 0;
 
 	for (;;) {
+		bool is_open = server->room.refusal == SUBMIT_ACCEPTED;
+		int wait_ms = is_resting ? REST_MS : is_open ? -1 : LOOK_MS;
+
 		wait[1].revents = 0;
-		if (poll(wait, is_resting ? 1 : 2, is_resting ? REST_MS : -1) <
-				0 &&
+		if (poll(wait, is_resting ? 1 : 2, wait_ms) < 0 &&
 			errno != EINTR) {
 			log_line("poll: %s", strerror(errno));
 			return;
@@ -274,6 +302,8 @@ run(struct server *server)
 			if (info.ssi_signo == SIGTERM)
 				return;
 		reap(server);
+		if (!is_open)
+			(void)room_is_open(&server->room, server->children);
 		is_resting = wait[1].revents && take_connections(server) < 0;
 	}
 }
@@ -309,6 +339,22 @@ open_all(struct server *server)
 	return 0;
 }
 
+static void
+set_room(struct server *server)
+{
+	const struct inject_settings *settings = &server->settings;
+	uint64_t octets = (uint64_t)settings->free_mebibytes << 20;
+	uint64_t inodes = (uint64_t)settings->free_inodes;
+
+	server->report_left = (struct room_left){octets, inodes / 2};
+	octets += (uint64_t)settings->reserve_mebibytes << 20;
+	server->room = (struct room){
+		.folder = server->incoming,
+		.left = {octets, inodes},
+		.incoming_max = (uint64_t)settings->incoming_max,
+	};
+}
+
 int
 main(int argc, char **argv)
 {
@@ -338,6 +384,7 @@ main(int argc, char **argv)
 	}
 	if (why[0] != 0)
 		log_line("%s", why);
+	set_room(&server);
 	log_line("takes submissions");
 	/* from here on input is touched */
 	run(&server);

@@ -109,7 +109,7 @@ sending_failed(struct submission *submission)
 
 static int
 open_submission(struct submission *submission, const char *path,
-	uint64_t size_octets, int traced, int64_t deadline_ms)
+	uint64_t size_octets, unsigned flags, int64_t deadline_ms)
 {
 	unsigned char question[9];
 
@@ -123,7 +123,7 @@ open_submission(struct submission *submission, const char *path,
 			"queue-inject cannot be reached: %s", strerror(errno));
 	for (int i = 7; i >= 0; i--, size_octets >>= 8)
 		question[i] = (unsigned char)size_octets;
-	question[8] = (unsigned char)traced;
+	question[8] = (unsigned char)flags;
 	if (send_frame(submission, 'Q', question, sizeof question) < 0)
 		return sending_failed(submission);
 	return await(submission, 'G');
@@ -140,7 +140,16 @@ int
 submit_open_traced(struct submission *submission, const char *path,
 	uint64_t size_octets, int64_t deadline_ms)
 {
-	return open_submission(submission, path, size_octets, 1, deadline_ms);
+	return open_submission(
+		submission, path, size_octets, SUBMIT_IS_TRACED, deadline_ms);
+}
+
+int
+submit_open_report(struct submission *submission, const char *path,
+	uint64_t size_octets, int64_t deadline_ms)
+{
+	return open_submission(submission, path, size_octets,
+		SUBMIT_IS_TRACED | SUBMIT_IS_REPORT, deadline_ms);
 }
 
 static int

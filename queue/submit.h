@@ -8,7 +8,7 @@
  *
  *   client                          queue-inject
  *   'Q' u64 size (0 unknown),
- *       u8 1: has a trace field ->
+ *       u8 flags               ->
  *                              <-   'G' id                      go ahead
  *                                or 'N' u8 code, text           refused
  *   'D' content octets, often  ->
@@ -23,7 +23,9 @@
  * replaces it by what the kernel says of the peer. queue-inject ends every line
  * with LF alone (CR LF and bare CR become LF), ends the last line, and puts its
  * own Received field before the content unless the peer is smtpd or the runner
- * and says that the content begins with a trace field.
+ * and says (SUBMIT_IS_TRACED) that the content begins with a trace field, or is a
+ * report and has none. SUBMIT_IS_REPORT is believed from the runner alone: a
+ * report goes into the reserve of room and processes that others may not use.
  */
 
 #include <stddef.h>
@@ -32,6 +34,9 @@
 #include "lib/outcome.h"
 
 #define SUBMIT_CHUNK 65536
+/* Flags of the question. */
+#define SUBMIT_IS_TRACED 1
+#define SUBMIT_IS_REPORT 2
 /* Longest refusal text, in octets. */
 #define SUBMIT_TEXT_MAX 200
 
@@ -56,11 +61,12 @@ struct submission {
 int submit_open(struct submission *submission, const char *path,
 	uint64_t size_octets, int64_t deadline_ms);
 
-/*
- * The same for smtpd and the runner, whose content begins with their own trace
- * field (or is a report, which has none).
- */
+/* The same for smtpd, whose content begins with its own trace field. */
 int submit_open_traced(struct submission *submission, const char *path,
+	uint64_t size_octets, int64_t deadline_ms);
+
+/* The same for the runner's reports, which are let in when others are not. */
+int submit_open_report(struct submission *submission, const char *path,
 	uint64_t size_octets, int64_t deadline_ms);
 
 /* Sends content; buffered. 0, or -1 as above (closed). */

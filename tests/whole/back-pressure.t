@@ -102,8 +102,11 @@ def recovers(what):
 
 def nothing_lost():
     host.wait_delivered(len(sent))
-    tap.same((len(host.contents()), host.wait_empty()), (len(sent), True),
-             f"the {len(sent)} accepted messages arrived, and nothing is left")
+    tap.ok(host.wait_empty(), "nothing is left in the queue", host.queued())
+    texts = [text.decode() for text in host.contents()]
+    tap.ok(len(texts) == len(sent),
+           f"the {len(sent)} accepted messages arrived, once each",
+           "\n\n".join(text[:1500] for text in texts))
 
 
 # --- the cases ---------------------------------------------------------------
@@ -188,6 +191,7 @@ def inodes():
 
 def bounced():
     """A message that will fail once `local` runs again."""
+    host.wait_empty()  # what is in hand when `local` ends may come twice
     service("local", "-d")
     run = host.run("sendmail", "-f", host.address, f"nobody-here@{host.domain}",
                    input=b"Subject: fails\n\nx\n")
@@ -255,9 +259,8 @@ with host:
                         "keepmail", host.queue], check=True)
         host.start()
         ballast = os.path.join(host.queue, "ballast")
-        for case in (sizes, large, full, full_for_all, inodes):
+        for case in (sizes, large, full, inodes, full_for_all):
             tap.case(case)
-        tap.case(nothing_lost)
     else:
         host.restart("queue-inject")
         tap.case(sizes)

@@ -115,6 +115,15 @@ def no_logins(_):
 
 # --- mail --------------------------------------------------------------------
 
+def as_bob(host, *words):
+    """sendmail, called by an ordinary user: its exit status and its words."""
+    bob = pwd.getpwnam(BOB)
+    done = run(f"{host.prefix}/sbin/sendmail", "-f", f"{BOB}@example.org",
+               *words, input="Subject: x\n\nbody\n", user=bob.pw_uid,
+               group=bob.pw_gid, extra_groups=[], cwd="/", ok=False)
+    return done.returncode, done.stdout
+
+
 def mail_flows(host):
     send(host, "carol@example.org", f"{ANN}@example.org")
     tap.ok(wait_for(lambda: new_mail(host, "carol@example.org")),
@@ -127,17 +136,37 @@ def mail_flows(host):
             st = os.stat(path)
             tap.same((st.st_uid, st.st_gid, st.st_mode & 0o777),
                      (uid, own, 0o600), f"{name}'s message is its own alone")
-    bob = pwd.getpwnam(BOB)
-    done = run(f"{host.prefix}/sbin/sendmail", "dave@example.org",
-               input="Subject: by sendmail\n\nbody\n", user=bob.pw_uid,
-               group=bob.pw_gid, extra_groups=[], cwd="/", ok=False)
-    tap.same((done.returncode, done.stdout), (0, ""),
+    tap.same(as_bob(host, "dave@example.org"), (0, ""),
              "an ordinary user sends by sendmail")
     tap.ok(wait_for(lambda: new_mail(host, "dave@example.org")),
            "…which arrives", host.logs())
     pop = login(host, "carol@example.org")
     tap.same(pop.stat()[0], 1, "an account of the user database fetches by POP3")
     pop.quit()
+
+
+def reserve(host):
+    """Where only the reserve has room, the runner's reports alone go in."""
+    run("svc", "-d", f"{host.scan}/local")
+    wait_for(lambda: host.pid("local") == 0)
+    tap.same(as_bob(host, "nobody-here@example.org"), (0, ""),
+             "a message that will fail is queued")
+    host.control("queuereserve", "1000000000\n")
+    run("svc", "-t", f"{host.scan}/queue-inject")
+    tap.ok(wait_for(lambda: "no room" in as_bob(host, "carol@example.org")[1]),
+           "with all room in the reserve users are told to try again")
+    with smtplib.SMTP("127.0.0.1", host.port("smtp"), "client.test",
+                      timeout=30) as client:
+        client.ehlo()
+        tap.same(client.mail("a@client.test")[0], 452, "and so is smtpd")
+    before = len(new_mail(host, BOB))
+    run("svc", "-u", f"{host.scan}/local")
+    tap.ok(wait_for(lambda: len(new_mail(host, BOB)) > before, 30),
+           "a report is let in, and arrives", host.logs())
+    os.unlink(f"{host.home}/control/queuereserve")
+    run("svc", "-t", f"{host.scan}/queue-inject")
+    tap.ok(wait_for(lambda: as_bob(host, "carol@example.org")[0] == 0),
+           "without that setting there is room", host.logs())
 
 
 def system_logins(host):
@@ -210,7 +239,7 @@ def main():
                          identity.long_lived, identity.per_connection,
                          confinement.warden_peers, confinement.warden_accounts,
                          confinement.from_smtpd, confinement.from_sessions,
-                         files):
+                         reserve, files):
                 tap.case(case, host)
     finally:
         tap.ok(host.stop(), "all services stop when told so")

@@ -235,11 +235,11 @@ def main():
              "on the machine itself: namespaces are refused")
     try:
         if tap.case(install, host):
-            for case in (no_logins, mail_flows, system_logins, queue,
+            for case in (no_logins, mail_flows, system_logins, reserve, queue,
                          identity.long_lived, identity.per_connection,
                          confinement.warden_peers, confinement.warden_accounts,
                          confinement.from_smtpd, confinement.from_sessions,
-                         reserve, files):
+                         files):
                 tap.case(case, host)
     finally:
         tap.ok(host.stop(), "all services stop when told so")

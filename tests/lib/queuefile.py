@@ -51,9 +51,9 @@ def envelope(sender, recipients, notify=0):
     octets = record("F", sender.encode())
     octets += record("P", bytes(4) + text(""))
     octets += record("O", struct.pack(">BI", 1, os.getuid()) + text("") * 6)
-    for recipient in recipients:
-        octets += record("T", text(recipient) + bytes([notify]) + text(""))
-    return octets
+    return octets + b"".join(
+        record("T", text(recipient) + bytes([notify]) + text(""))
+        for recipient in recipients)
 
 
 def message(sender, recipients, content=b"Subject: x\n\nx\n", arrival=None,

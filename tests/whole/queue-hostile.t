@@ -391,7 +391,7 @@ def channel_down():
 sink = Host()
 with Instance() as host:
     host.control("smtproutes", f":127.0.0.1:{sink.port}\n")
-    svc("-t", "queue-runner")
+    restart("queue-runner")
     for case in (torn_job, forged_result, forged_adoption, left_over_job,
                  bad_content, bad_header, wrong_clock, flood, postmaster,
                  notify, bounce_of_a_bounce, many_failures, channel_down):

@@ -376,7 +376,7 @@ def channel_down():
     svc("-d", "remote")
     for i in range(1100):
         inject("ann@client.test", [f"take@d{i % 3}.test"])
-    name = inject("ann@client.test", [host.address],
+    name = inject("bob@client.test", [host.address],
                   content=b"Subject: goes on\n\nx\n")
     wait_for(lambda: found(name) is None, 30)
     tap.same((subjects()["goes on"], found(name)), (1, None),

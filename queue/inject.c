@@ -188,7 +188,7 @@ start_child(struct server *server, int connection)
 	unsigned children_max = (unsigned)server->settings.children;
 	if (may_report && !server->home.is_private)
 		children_max += CHILDREN_FOR_REPORTS;
-	if (!room_is_open(&server->room, server->children) && !may_report) {
+	if (!room_is_open(&server->room) && !may_report) {
 		refuse(connection, server->room.refusal, server->room.why);
 		return;
 	}
@@ -201,7 +201,7 @@ start_child(struct server *server, int connection)
 		refuse(connection, SUBMIT_WRITE, "the queue cannot be written");
 		return;
 	}
-	server->room.made++;
+	room_file_made(&server->room);
 	wakeup_prepare(&server->runner, server->queue);
 	pid_t pid = fork();
 	if (pid == 0)
@@ -211,6 +211,7 @@ start_child(struct server *server, int connection)
 		log_line("cannot fork: %s", strerror(errno));
 		refuse(connection, SUBMIT_BUSY, "no process for a submission");
 		(void)unlinkat(server->incoming, id, 0);
+		room_file_removed(&server->room);
 		return;
 	}
 	struct child *child = &server->child[server->children++];
@@ -248,8 +249,10 @@ reap(struct server *server)
 			if (WIFSIGNALED(status))
 				log_line("the child for %s died of signal %d",
 					server->child[i].id, WTERMSIG(status));
-			if (status != 0)
+			if (status != 0) {
 				remove_rest(server, server->child[i].id);
+				room_file_removed(&server->room);
+			}
 			server->child[i] = server->child[--server->children];
 			break;
 		}
@@ -303,7 +306,7 @@ run(struct server *server)
 				return;
 		reap(server);
 		if (!is_open)
-			(void)room_is_open(&server->room, server->children);
+			(void)room_is_open(&server->room);
 		is_resting = wait[1].revents && take_connections(server) < 0;
 	}
 }

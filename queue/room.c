@@ -44,10 +44,10 @@ room_on_disk(int fd, const struct room_left *left, uint64_t octets,
 	return SUBMIT_ACCEPTED;
 }
 
-/* Files in the folder, as far as limit. A folder that cannot be read cannot be
- * written either, and whoever tries says so. */
+/* A folder that cannot be read cannot be written either, and whoever tries says
+ * so. */
 static uint64_t
-count_files(int folder, uint64_t limit)
+count_files(int folder)
 {
 	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *names = fd < 0 ? NULL : fdopendir(fd);
@@ -59,7 +59,7 @@ count_files(int folder, uint64_t limit)
 			close(fd);
 		return 0;
 	}
-	while (count < limit && (entry = readdir(names)) != NULL)
+	while ((entry = readdir(names)) != NULL)
 		count += (uint64_t)ident_valid(
 			entry->d_name, strlen(entry->d_name));
 	closedir(names);
@@ -71,20 +71,34 @@ has_too_many(struct room *room, uint64_t limit)
 {
 	bool is_counted = room->counted_ms != 0;
 
-	if (is_counted && room->counted + room->made < limit)
+	if (is_counted && room->files < limit)
 		return false;
 	if (!is_counted || room->made > room->incoming_max / 8 ||
 		deadline_left_ms(room->counted_ms + COUNT_MS) == 0) {
-		room->counted = count_files(room->folder, limit);
+		room->files = count_files(room->folder);
 		room->made = 0;
-		room->counted_ms = deadline_after_ms(0);
+		room->counted_ms = deadline_now_ms();
 	}
-	return room->counted + room->made >= limit;
+	return room->files >= limit;
+}
+
+void
+room_file_made(struct room *room)
+{
+	room->files++;
+	room->made++;
+}
+
+void
+room_file_removed(struct room *room)
+{
+	if (room->files > 0)
+		room->files--;
 }
 
 /* The limits, or while it is closed stricter ones. */
 static enum submit_code
-look(struct room *room, unsigned in_hand, char why[ROOM_TEXT_MAX])
+look(struct room *room, char why[ROOM_TEXT_MAX])
 {
 	struct room_left left = room->left;
 	uint64_t incoming_max = room->incoming_max;
@@ -96,20 +110,20 @@ look(struct room *room, unsigned in_hand, char why[ROOM_TEXT_MAX])
 	}
 	if (room_on_disk(room->folder, &left, 0, why) != SUBMIT_ACCEPTED)
 		return SUBMIT_WRITE;
-	if (!has_too_many(room, incoming_max + in_hand))
+	if (!has_too_many(room, incoming_max))
 		return SUBMIT_ACCEPTED;
 	snprintf(why, ROOM_TEXT_MAX,
 		"no room in the queue: %" PRIu64
 		" messages wait for queue-runner",
-		room->counted + room->made - in_hand);
+		room->files);
 	return SUBMIT_BUSY;
 }
 
 bool
-room_is_open(struct room *room, unsigned in_hand)
+room_is_open(struct room *room)
 {
 	char why[ROOM_TEXT_MAX];
-	enum submit_code refusal = look(room, in_hand, why);
+	enum submit_code refusal = look(room, why);
 
 	if (refusal != SUBMIT_ACCEPTED && room->refusal == SUBMIT_ACCEPTED)
 		log_line("refuses submissions: %s", why);

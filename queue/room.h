@@ -32,22 +32,27 @@ enum submit_code room_on_disk(int fd, const struct room_left *left,
 struct room {
 	int folder; /* incoming/ */
 	struct room_left left;
-	uint64_t incoming_max;	/* messages in it that nobody has taken */
-	uint64_t counted, made; /* files in it: when counted, and since */
+	uint64_t incoming_max; /* files in it */
+	uint64_t files;	       /* at most so many are there */
+	uint64_t made;	       /* of these, since they were counted */
 	int64_t counted_ms;
 	enum submit_code refusal; /* SUBMIT_ACCEPTED: it is open */
 	char why[ROOM_TEXT_MAX];
 };
 
 /*
- * Looks whether there is room now for messages of others than the suite itself;
- * in_hand is the number of files in the folder that are being written. Costs one
- * call; files are counted only if they may be too many by now, and then once a
- * second at most or after an eighth of the limit. Once closed it opens again at
- * a sixteenth (files: an eighth) beyond the limit that closed it, so that it does
- * not open and close with each message; the log is told of either. True if open;
- * if not, room->refusal and room->why say why.
+ * Looks whether there is room now for messages of others than the suite itself.
+ * Costs one call; files are counted only if they may be too many by now, and then
+ * once a second at most or after an eighth of the limit. Once closed it opens
+ * again at a sixteenth (files: an eighth) beyond the limit that closed it, so that
+ * it does not open and close with each message; the log is told of either. True if
+ * open; if not, room->refusal and room->why say why.
  */
-bool room_is_open(struct room *room, unsigned in_hand);
+bool room_is_open(struct room *room);
+
+/* To be told of each file that is made in the folder, and of each that the same
+ * program removes. */
+void room_file_made(struct room *room);
+void room_file_removed(struct room *room);
 
 #endif

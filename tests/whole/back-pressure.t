@@ -211,7 +211,8 @@ def incoming():
     codes = [send() for _ in range(7)]
     tap.same(codes, [250] * 5 + [452] * 2,
              "five messages are taken that nobody takes on")
-    refuses("no room in the queue: 5 messages wait for queue-runner", 71)
+    # a refused message may be there for a moment too
+    refuses(r"no room in the queue: [56] messages wait for queue-runner", 71)
     service("queue-runner", "-u")
     recovers("queue-runner takes them")
 

@@ -43,8 +43,8 @@ struct flow {
 
 	uint64_t tag; /* of a sender's last work */
 
-	enum channel channel;  /* from here on: of a destination */
-	struct heap ready;     /* picks, by class, then tag */
+	enum channel channel;
+	struct heap ready;     /* of a destination: picks, by class, then tag */
 	struct heap_item turn; /* among the flows that may hand out a job */
 	unsigned out, window;
 	enum flow_state state;

@@ -11,6 +11,8 @@
  * file and the folder, and can open nothing.
  */
 
+#include <dirent.h>
+#include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -236,6 +238,46 @@ remove_rest(const struct server *server, const char *id)
 	close(file);
 }
 
+/*
+ * Removes what submissions left that ended with an earlier queue-inject: files
+ * that nobody writes (the lock is free) and that have no mark. A child of it that
+ * is still at work holds its lock, and a file that is removed in the moment before
+ * it is locked is missed by its writer before it answers.
+ */
+static void
+clear_litter(const struct server *server)
+{
+	int again = openat(
+		server->incoming, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = again < 0 ? NULL : fdopendir(again);
+	struct message_header header;
+	struct dirent *entry;
+	struct stat st;
+
+	if (folder == NULL) {
+		log_line("cannot read queue/incoming: %s", strerror(errno));
+		if (again >= 0)
+			close(again);
+		return;
+	}
+	while ((entry = readdir(folder)) != NULL) {
+		if (!ident_valid(entry->d_name, strlen(entry->d_name)))
+			continue;
+		int file = openat(server->incoming, entry->d_name,
+			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (file < 0)
+			continue;
+		if (flock(file, LOCK_EX | LOCK_NB) == 0 &&
+			fstat(file, &st) == 0 &&
+			(st.st_size == 0 || (message_read_header(file,
+						     &header) == MESSAGE_OK &&
+						    !header.marked)))
+			(void)unlinkat(server->incoming, entry->d_name, 0);
+		close(file);
+	}
+	closedir(folder);
+}
+
 static void
 reap(struct server *server)
 {
@@ -388,6 +430,7 @@ main(int argc, char **argv)
 	if (why[0] != 0)
 		log_line("%s", why);
 	set_room(&server);
+	clear_litter(&server);
 	log_line("takes submissions");
 	/* from here on input is touched */
 	run(&server);

@@ -4,6 +4,7 @@
 #   make unit           builds and runs the unit tests
 #   make check          sh tools/check: set-up, build, all tests
 #   make demo           sh tools/demo: one message in and out, to look at
+#   make crash          every stop and power cut: minutes; disks with root
 #   make fuzz           each fuzz target for FUZZ_SECONDS
 #   make install        as root: programs, folders and manuals (see INSTALL)
 #   make format         clang-format on every C file; format-check only tells
@@ -124,7 +125,7 @@ FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all unit unit-tests fuzz fuzz-targets check demo install format \
+.PHONY: all unit unit-tests fuzz fuzz-targets crash check demo install format \
 	format-check clean always
 
 all: $(PROGRAMS:%=$(BUILD)/%)
@@ -196,9 +197,20 @@ fuzz-targets: $(FUZZ_TARGETS)
 
 # What the crash tests trace and record with.
 $(BUILD)/crash/trace: $(BUILD)/obj/tests/crash/trace.o \
-		$(BUILD)/obj/tests/crash/calls.o
+		$(BUILD)/obj/tests/crash/calls.o $(BUILD)/obj/tests/crash/look.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -o $@ $^
+
+$(BUILD)/crash/blocks: tests/crash/blocks.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -o $@ $^ \
+		$$(pkg-config --cflags --libs fuse3)
+
+crash: all
+	-sh tools/packages crash
+	KEEPMAIL_STOPS=0 KEEPMAIL_STATES=0 prove --timer -v \
+		tests/whole/stop-anywhere.t tests/whole/power-loss.t \
+		tests/crash/disks.t
 
 fuzz: fuzz-targets
 	sh tests/fuzz/fuzz.t -max_total_time=$(FUZZ_SECONDS)

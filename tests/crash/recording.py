@@ -2,16 +2,14 @@
 happened between which of them."""
 
 import os
-import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 
 import host as crash
-from host import ANN, BOB, FAR, FORWARD, LATER, NOBODY, REFUSED
 from tap import wait_for
+from work import Work
 
 # What a recording takes note of, below the home; FIFOs in it are no mail.
 WATCHED = ("queue", "mail")
@@ -27,7 +25,7 @@ class Call:
         self.number, self.octets = number, octets
 
 
-class Recorder:
+class Recorder(Work):
     """Runs the programs of a host under trace; marks what happens outside."""
 
     def __init__(self, host, log):
@@ -45,10 +43,7 @@ class Recorder:
             [crash.TRACE, "record", self.log, *roots, "--", "sh", "-c", script],
             cwd="/", env=host.environment, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, **crash.OWNER)
-        self.authd = subprocess.Popen(
-            [os.path.join(crash.BUILD, "authd")], cwd="/",
-            env=host.environment, stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, **crash.OWNER)
+        self.authd = self.start_authd()
         host.peer.on_mail = lambda _, seen: self.mark(
             f"peer {seen.id} {seen.token} {seen.recipient}")
         if not wait_for(lambda: all(
@@ -90,77 +85,6 @@ class Recorder:
                 if file.read() == program + "\n":
                     return pid
         raise RuntimeError(f"{program} has ended\n" + self.host.logs())
-
-    # --- what it is made to do ---
-
-    def sendmail(self, token):
-        subprocess.run(
-            [os.path.join(crash.BUILD, "sendmail"), "-t", "-f", ANN],
-            input=(f"To: {BOB}\n" + crash.message_of(token)).encode(),
-            cwd="/", env=self.host.environment, check=True, timeout=30,
-            **crash.OWNER)
-
-    def pop3(self, user, tokens):
-        """Deletes these messages, with a program that serves one connection."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                [os.path.join(crash.BUILD, "pop3d")], stdin=theirs,
-                stdout=theirs, cwd="/", stderr=subprocess.DEVNULL,
-                env=dict(self.host.environment, TCPREMOTEIP="127.0.0.1"),
-                **crash.OWNER)
-        with ours, ours.makefile("rwb") as stream:
-            def say(line, many=False):
-                if line:
-                    stream.write(line.encode() + b"\r\n")
-                    stream.flush()
-                answer = stream.readline()
-                if not answer.startswith(b"+OK"):
-                    raise RuntimeError(f"{line!r}: {answer!r}")
-                lines = []
-                while many and (not lines or lines[-1] != b".\r\n"):
-                    lines.append(stream.readline())
-                return lines
-            say("")
-            say("USER " + user)
-            say("PASS " + crash.PASSWORD)
-            number = 0
-            for line in say("LIST", True)[:-1]:
-                number = int(line.split()[0])
-                text = b"".join(say(f"TOP {number} 0", True))
-                token = re.search(rb"^Subject: token-(\S+)\r$", text,
-                                  re.MULTILINE).group(1).decode()
-                if token in tokens:
-                    say(f"DELE {number}")
-            for token in tokens:
-                self.mark(f"deletes {token}")
-            say("QUIT")
-            for token in tokens:
-                self.mark(f"deleted {token}")
-        process.wait(20)
-
-    def work(self):
-        """All kinds of mail; several at one time."""
-        submit = self.host.submit
-        accepted = [submit("local", [BOB]), submit("kept", [BOB])]
-        self.settle()
-        senders = [threading.Thread(target=lambda a=a: accepted.append(
-            submit(*a))) for a in (
-                ("remote", [FAR]), ("bounce", [NOBODY]), ("forward", [FORWARD]),
-                ("later", [LATER, BOB]), ("large", [BOB, FAR], ANN, 60000),
-                ("mixed", [BOB, ANN, FAR, REFUSED, NOBODY]),
-                ("double", [NOBODY], ""))]
-        for sender in senders:
-            sender.start()
-        self.sendmail("sendmail")
-        for sender in senders:
-            sender.join()
-        self.settle()
-        self.pop3(BOB, ["local", "sendmail"])
-        accepted.append(submit("last", [BOB, FAR]))
-        self.settle()
-        if None in accepted:
-            raise RuntimeError("a message was not accepted")
 
 
 def children(pid):

@@ -45,6 +45,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tests/crash/calls.h"
+#include "tests/crash/look.h"
 
 #define OCTETS_MAX (4 * 1024 * 1024)
 #define SEND_MAX 64
@@ -82,82 +83,6 @@ die(const char *format, ...)
 	fputc('\n', stderr);
 	va_end(arguments);
 	exit(111);
-}
-
-/* --- looking into the traced process --- */
-
-static size_t
-peek(pid_t pid, unsigned long long from, void *to, size_t length)
-{
-	struct iovec here = {to, length};
-	struct iovec there = {(void *)(uintptr_t)from, length};
-	ssize_t got = process_vm_readv(pid, &here, 1, &there, 1, 0);
-
-	return got < 0 ? 0 : (size_t)got;
-}
-
-/* A text of unknown length: no read may cross into a page that is not there. */
-static void
-peek_text(pid_t pid, unsigned long long from, char text[PATH_MAX])
-{
-	size_t length = 0;
-
-	while (length < PATH_MAX - 1) {
-		size_t piece = 4096 - (size_t)((from + length) % 4096);
-		if (piece > PATH_MAX - 1 - length)
-			piece = PATH_MAX - 1 - length;
-		size_t got = peek(pid, from + length, text + length, piece);
-		if (got == 0 || memchr(text + length, 0, got) != NULL)
-			return;
-		length += got;
-		text[length] = 0;
-	}
-}
-
-static void
-descriptor_path(pid_t pid, int fd, char path[PATH_MAX])
-{
-	char name[64];
-
-	if (fd == AT_FDCWD)
-		snprintf(name, sizeof name, "/proc/%d/cwd", (int)pid);
-	else
-		snprintf(name, sizeof name, "/proc/%d/fd/%d", (int)pid, fd);
-	ssize_t length = readlink(name, path, PATH_MAX - 1);
-	path[length < 0 ? 0 : length] = 0;
-}
-
-static void
-named_path(pid_t pid, int folder, unsigned long long name, char path[PATH_MAX])
-{
-	char text[PATH_MAX] = "";
-
-	peek_text(pid, name, text);
-	path[0] = 0;
-	if (text[0] != '/') {
-		descriptor_path(pid, folder, path);
-		size_t length = strlen(path);
-		snprintf(path + length, PATH_MAX - length, "/%s", text);
-	} else {
-		snprintf(path, PATH_MAX, "%s", text);
-	}
-}
-
-/* Where the descriptor stands in its file. */
-static long long
-position(pid_t pid, int fd)
-{
-	char name[64];
-	long long at = -1;
-
-	snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)pid, fd);
-	FILE *file = fopen(name, "r");
-	if (file != NULL) {
-		if (fscanf(file, "pos: %lld", &at) != 1)
-			at = -1;
-		fclose(file);
-	}
-	return at;
 }
 
 /* --- the log --- */
@@ -234,15 +159,15 @@ find_paths(const struct tracer *tracer, struct event *event)
 		case 'f':
 			if (call->kind == CALL_MAP)
 				at = 4;
-			descriptor_path(
+			look_descriptor(
 				event->pid, (int)argument[at++], path[i]);
 			break;
 		case 'n':
-			named_path(
+			look_name(
 				event->pid, AT_FDCWD, argument[at++], path[i]);
 			break;
 		default:
-			named_path(event->pid, (int)argument[at],
+			look_name(event->pid, (int)argument[at],
 				argument[at + 1], path[i]);
 			at += 2;
 		}
@@ -264,14 +189,14 @@ fetch(struct tracer *tracer, const struct event *event, size_t length)
 	if (event->call->parts) {
 		parts = (size_t)event->argument[2];
 		if (parts > PARTS_MAX ||
-			peek(event->pid, event->argument[1], part,
+			look_octets(event->pid, event->argument[1], part,
 				parts * sizeof *part) != parts * sizeof *part)
 			die("a write of %zu parts", parts);
 	}
 	for (size_t i = 0; i < parts && have < length; i++) {
 		size_t piece = part[i].iov_len < length - have ? part[i].iov_len
 							       : length - have;
-		have += peek(event->pid, (uintptr_t)part[i].iov_base,
+		have += look_octets(event->pid, (uintptr_t)part[i].iov_base,
 			tracer->octets + have, piece);
 	}
 	if (have != length)
@@ -291,25 +216,25 @@ record_send(struct tracer *tracer, struct event *event)
 	part[0].iov_base = (void *)(uintptr_t)event->argument[1];
 	part[0].iov_len = (size_t)event->argument[2];
 	if (event->call->kind == CALL_SEND_MESSAGE) {
-		if (peek(event->pid, event->argument[1], &message,
+		if (look_octets(event->pid, event->argument[1], &message,
 			    sizeof message) != sizeof message)
 			return;
 		parts = message.msg_iovlen < PARTS_MAX ? message.msg_iovlen
 						       : PARTS_MAX;
-		peek(event->pid, (uintptr_t)message.msg_iov, part,
+		look_octets(event->pid, (uintptr_t)message.msg_iov, part,
 			parts * sizeof *part);
 	} else if (event->call->parts) {
 		parts = event->argument[2] < PARTS_MAX
 				? (size_t)event->argument[2]
 				: PARTS_MAX;
-		peek(event->pid, event->argument[1], part,
+		look_octets(event->pid, event->argument[1], part,
 			parts * sizeof *part);
 	}
 	for (size_t i = 0; i < parts && have < SEND_MAX; i++) {
 		size_t piece = part[i].iov_len < SEND_MAX - have
 				       ? part[i].iov_len
 				       : SEND_MAX - have;
-		have += peek(event->pid, (uintptr_t)part[i].iov_base,
+		have += look_octets(event->pid, (uintptr_t)part[i].iov_base,
 			tracer->octets + have, piece);
 	}
 	record(tracer, event->pid, "send", event, 0, 0, tracer->octets, have);
@@ -336,7 +261,7 @@ record_done(struct tracer *tracer, struct event *event, long long result)
 		fetch(tracer, event, length);
 		number = event->call->number
 				 ? (long long)argument[event->call->number]
-				 : position(event->pid, (int)argument[0]) -
+				 : look_position(event->pid, (int)argument[0]) -
 					   result;
 		break;
 	case CALL_UNLINK:

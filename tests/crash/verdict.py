@@ -62,13 +62,17 @@ class MessageFile:
                 (self.final[number] == FAILED and number not in self.told)}
 
 
-def still_open(octets, message):
+def still_open(octets, accepted):
+    """(token, recipients whose outcome is open) of a message file."""
     try:
-        return MessageFile(octets).open_recipients()
-    except ValueError:
-        # it should last and does not: all that is left to say is said when
-        # keepmail is started on it
-        return set(message.recipients)
+        message = MessageFile(octets)
+        token = crash.TOKEN.search(message.content).group(1).decode()
+        return token, message.open_recipients()
+    except (ValueError, AttributeError):
+        # Nobody was promised anything; or it should last and does not, which
+        # is said when keepmail is started on it.
+        return (accepted.token, set(accepted.recipients)) if accepted \
+            else ("", set())
 
 
 class Ledger:
@@ -79,15 +83,28 @@ class Ledger:
         self.at_peer = []  # Seen
         self.deleting, self.deleted = set(), set()
 
+    def mark(self, line):
+        """Takes note of what was marked."""
+        word, *rest = line.split()
+        if word == "peer":
+            self.at_peer.append(crash.Seen(*rest, False))
+        elif word == "deletes":
+            self.deleting.add(rest[0])
+        elif word == "deleted":
+            self.deleted.add(rest[0])
+        elif word == "accepted":
+            # sendmail does not tell its id: it has its token for one
+            if not any(one.token == rest[1] and one.is_root
+                       for one in self.accepted.values()):
+                self.accepted[rest[0]] = Accepted(rest[0], rest[1], rest[2:],
+                                                  True)
+        else:
+            raise ValueError(f"a mark that means nothing: {line}")
+
     def note(self, call, disk):
         """To be called before the call is played."""
         if call.name == "mark":
-            words = call.octets.decode().split()
-            if words[0] == "peer":
-                self.at_peer.append(crash.Seen(*words[1:], False))
-            else:
-                getattr(self, {"deletes": "deleting",
-                               "deleted": "deleted"}[words[0]]).add(words[1])
+            self.mark(call.octets.decode())
         elif call.name == "send" and call.program == "queue-inject" \
                 and call.octets[:5] == b"A\0\0\0\x14":
             ident = call.octets[5:25].decode()
@@ -105,19 +122,22 @@ class Ledger:
 class Promise:
     """What is owed at one cut."""
 
-    def __init__(self, ledger, disk):
+    def __init__(self, ledger, lasting):
+        """lasting: {path: octets} of what is there for certain."""
         self.accepted = dict(ledger.accepted)
         self.at_peer = list(ledger.at_peer)
         self.deleting, self.deleted = set(ledger.deleting), set(ledger.deleted)
-        # What lasts for certain is what is committed.
-        self.open = {}
-        for path, octets in disk.state("none", None).items():
-            message = self.accepted.get(os.path.basename(path))
-            if octets is not None and path.startswith("queue/") and message:
-                self.open[message.id] = still_open(octets, message)
-        self.unfinished = collections.Counter()
-        for ident, recipients in self.open.items():
-            self.unfinished[self.accepted[ident].token] += len(recipients)
+        # A message file that lasts says what is open; of one that does not,
+        # all is over.
+        self.open, self.unfinished = {}, collections.Counter()
+        for path, octets in lasting.items():
+            ident = os.path.basename(path)
+            if octets is None or not path.startswith("queue/") \
+                    or not re.fullmatch(crash.ID, ident):
+                continue
+            token, self.open[ident] = still_open(octets,
+                                                 self.accepted.get(ident))
+            self.unfinished[token] += len(self.open[ident])
 
     def is_open(self, ident, recipient):
         return recipient in self.open.get(ident, ())

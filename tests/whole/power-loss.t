@@ -15,12 +15,10 @@ another order in every run.
 import collections
 import hashlib
 import os
-import queue
 import random
 import shutil
 import sys
 import tempfile
-import threading
 import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(__file__), "..", where)
@@ -29,6 +27,7 @@ from tap import Tap, skip_all
 import host as crash
 import model
 import recording
+import trial
 import verdict
 
 STATES = int(os.environ.get("KEEPMAIL_STATES", "840"))
@@ -72,9 +71,9 @@ def choose(calls, random_one):
     return sorted(list(chosen)[:STATES])
 
 
-def make_states(disk, calls, chosen, states):
-    """Plays the calls, and puts each state with its promise into a queue. Gives
-    how many states there were, how many different ones, and by policy."""
+def make_states(disk, calls, chosen, lanes):
+    """Plays the calls, and gives each new state with its promise to the lanes. How
+    many states there were, by policy, and how many different ones."""
     ledger, known, count = verdict.Ledger(), set(), collections.Counter()
     random_one = random.Random(SEED)
     chosen = list(chosen)
@@ -84,7 +83,7 @@ def make_states(disk, calls, chosen, states):
         while chosen and chosen[0][0] == number:
             policy = chosen.pop(0)[1]
             state = disk.state(policy, random_one)
-            promise = verdict.Promise(ledger, disk)
+            promise = verdict.Promise(ledger, disk.state("none", None))
             # the same files with more promised are another case
             key = hashlib.sha256(repr((sorted(state.items()), sorted(
                 promise.accepted), promise.at_peer, sorted(promise.deleted),
@@ -92,63 +91,18 @@ def make_states(disk, calls, chosen, states):
             count[policy] += 1
             if key not in known:
                 known.add(key)
-                states.put((number, policy, state, promise))
+                lanes.put((number, policy), state, promise)
     return count, len(known)
 
 
-def try_state(host, state, promise):
-    recording.unload(state, host)
-    host.peer.forget(host.name)
-    complaints = []
-    if not host.is_quiet():
-        host.start_all()
-        if not host.settle(20):
-            complaints.append(f"the queue is not empty: {host.files()}")
-        host.stop_all()
-    for path in host.files(("doubtful",)):
-        if os.path.basename(path) in promise.accepted:
-            complaints.append(f"{path} is accepted mail")
-    seen, wrong = host.seen()
-    complaints += wrong + promise.complaints(seen)
-    if complaints:
-        complaints.append(host.logs())
-    return complaints
-
-
-def work(host, states, results):
-    """One lane: tries states until it is told to end."""
-    while True:
-        item = states.get()
-        if item is None:
-            return
-        number, policy, state, promise = item
-        try:
-            complaints = try_state(host, state, promise)
-        except Exception as error:  # told of as that state's failure
-            complaints = [repr(error)]
-            host.stop_all()
-        results.append((number, policy, complaints))
-
-
 def try_all(folder, peer, disk, calls, chosen):
-    states, results = queue.Queue(4 * LANES), []
-    hosts = [crash.Host(folder, f"h{n}", peer).make() for n in range(LANES)]
-    lanes = [threading.Thread(target=work, args=(host, states, results))
-             for host in hosts]
-    for lane in lanes:
-        lane.start()
-    try:
-        count, different = make_states(disk, calls, chosen, states)
-    finally:
-        for _ in lanes:
-            states.put(None)
-        for lane in lanes:
-            lane.join()
-    return count, different, results
+    with trial.Lanes(folder, peer, LANES) as lanes:
+        count, different = make_states(disk, calls, chosen, lanes)
+    return count, different, lanes.results
 
 
 def describe(calls, result):
-    number, policy, complaints = result
+    (number, policy), complaints = result
     call = calls[number - 1]
     return (f"cut after call {number} ({call.program}: {call.name} "
             f"{call.path or ''}), {policy} of what was not synced:\n"
@@ -180,7 +134,7 @@ def report(calls, chosen, count, different, results):
     tap.ok(len(results) == different >= min(STATES or 600, 600) * 0.7,
            f"{len(chosen)} cuts, {different} different states after them")
     for policy in model.POLICIES:
-        bad = sorted(x for x in results if x[1] == policy and x[2])
+        bad = sorted(x for x in results if x[0][1] == policy and x[1])
         tap.ok(not bad, f"{policy} of what was not synced: each recipient has "
                f"its outcome in {count[policy]} states",
                f"{len(bad)} states\n" + "\n".join(describe(calls, x)

@@ -24,3 +24,15 @@ job_is_stale(const struct job *job, int message)
 	message_free(&file);
 	return is_stale;
 }
+
+bool
+job_file_is_stale(int file, int message)
+{
+	struct job job;
+
+	if (job_read(file, &job) != JOB_OK)
+		return false;
+	bool result = job_is_stale(&job, message);
+	job_free(&job);
+	return result;
+}

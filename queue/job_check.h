@@ -18,4 +18,7 @@
  */
 bool job_is_stale(const struct job *job, int message);
 
+/* The same of the job in an open file; false of what is no job. */
+bool job_file_is_stale(int file, int message);
+
 #endif

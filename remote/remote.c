@@ -199,20 +199,6 @@ drop_job(struct remote *remote, struct destination *destination,
 	free(job);
 }
 
-/* True if the first file's job, for the second's message, has been done. What
- * is no job is for the worker to refuse. */
-static bool
-is_stale(const int descriptor[2])
-{
-	struct job job;
-
-	if (job_read(descriptor[0], &job) != JOB_OK)
-		return false;
-	bool result = job_is_stale(&job, descriptor[1]);
-	job_free(&job);
-	return result;
-}
-
 /*
  * Opens job file and message. The lock on the job goes with its descriptor to the
  * worker: a worker that outlives its parent keeps the next parent from doing its
@@ -237,7 +223,8 @@ open_job(const struct remote *remote, const struct destination *destination,
 	if (descriptor[1] >= 0 &&
 		flock(descriptor[0], LOCK_EX | LOCK_NB) == 0 &&
 		!job_has_ended(descriptor[0]) &&
-		!(job->is_found && is_stale(descriptor)))
+		!(job->is_found &&
+			job_file_is_stale(descriptor[0], descriptor[1])))
 		return 0;
 	close(descriptor[0]);
 	if (descriptor[1] >= 0)

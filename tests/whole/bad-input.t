@@ -155,12 +155,12 @@ def works(host):
 
 
 def full_disk():
-    """A queue on a file system of 6 MB that runs full."""
+    """A queue on a small file system that runs full."""
     if os.geteuid() != 0:
         tap.skip("a full disk", "needs root for a small tmpfs")
         return
     folder = tempfile.mkdtemp(prefix="keepmail-full.")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0755",
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=0755",
                        "tmpfs", folder]).returncode != 0:
         os.rmdir(folder)
         tap.skip("a full disk", "cannot mount a tmpfs here")

@@ -84,8 +84,8 @@ walk_deep(const struct walk *walk, const char *folder,
 	int (*inner)(const struct dirent *))
 {
 	struct dirent **name;
-	int names = scandirat(
-		walk->queue_folder, folder, &name, wanted, alphasort);
+	int names =
+		scandirat(walk->queue_folder, folder, &name, wanted, alphasort);
 	int result = 0;
 
 	if (names < 0) {
@@ -100,9 +100,9 @@ walk_deep(const struct walk *walk, const char *folder,
 		snprintf(path, sizeof(path), "%.70s/%.40s", folder,
 			name[i]->d_name);
 		if (result == 0)
-			result = inner == NULL ? walk_flat(walk, path)
-					       : walk_deep(walk, path, inner,
-							 NULL);
+			result = inner == NULL
+					 ? walk_flat(walk, path)
+					 : walk_deep(walk, path, inner, NULL);
 		free(name[i]);
 	}
 	free(name);

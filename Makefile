@@ -69,7 +69,8 @@ queue-inject = queue/inject.o queue/accept.o queue/room.o queue/layout.o queue/m
 queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/job_file.o queue/wakeup.o queue/submit.o queue/active.o \
-	queue/scan.o queue/admit.o queue/waiting.o queue/picks.o \
+	queue/scan.o queue/requests.o queue/operate.o queue/search.o \
+	queue/request.o queue/admit.o queue/waiting.o queue/picks.o \
 	queue/flows.o queue/heap.o queue/adopt.o queue/jobs.o \
 	queue/results.o queue/commit.o queue/schedule.o queue/bounce.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
@@ -93,11 +94,15 @@ authd = tools/authd.o tools/auth_check.o tools/auth_program.o \
 	tools/auth_system.o tools/secrets.o local/warden_ask.o \
 	lib/accounts_system.o
 sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
-	tools/spool.o tools/queue_show.o tools/queue_walk.o queue/submit.o \
+	tools/spool.o tools/queue_show.o tools/json.o tools/queue_walk.o queue/submit.o \
 	queue/layout.o queue/message_file.o
-queue-list = tools/queue_list.o tools/queue_show.o tools/queue_walk.o \
+queue-list = tools/queue_list.o tools/queue_show.o tools/json.o tools/queue_walk.o \
 	queue/layout.o queue/message_file.o
-queue-stat = tools/queue_stat.o tools/queue_walk.o queue/layout.o
+queue-request = tools/queue_request.o tools/queue_choose.o tools/queue_ask.o \
+	tools/queue_walk.o queue/request.o queue/layout.o queue/message_file.o \
+	queue/wakeup.o remote/route.o
+queue-stat = tools/queue_stat.o tools/queue_domains.o tools/json.o \
+	tools/queue_walk.o queue/layout.o queue/message_file.o
 queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	tools/queue_what.o tools/queue_mend.o tools/queue_mend_file.o \
 	tools/queue_walk.o \
@@ -107,9 +112,12 @@ user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o
 
 HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local \
-	sendmail queue-list queue-stat queue-check maildirmake
+	sendmail queue-list queue-stat queue-check queue-request maildirmake
 DYNAMIC_PROGRAMS = resolve warden authd user-add user-passwd
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
+# One program under several names.
+REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
+	queue-route
 # Programs that take something from libowfat (and so are under GPL-2 terms).
 OWFAT_PROGRAMS =
 
@@ -128,7 +136,10 @@ FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
 .PHONY: all unit unit-tests fuzz fuzz-targets crash check demo install format \
 	format-check clean always
 
-all: $(PROGRAMS:%=$(BUILD)/%)
+all: $(PROGRAMS:%=$(BUILD)/%) $(REQUESTS:%=$(BUILD)/%)
+
+$(REQUESTS:%=$(BUILD)/%): $(BUILD)/queue-request
+	ln -sf queue-request $@
 
 # Objects are made again when the compiler or its flags change.
 $(BUILD)/flags: always

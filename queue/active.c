@@ -185,9 +185,15 @@ message_load(struct runner *runner, const char *id, const char *place, int fd,
 {
 	struct message *message = calloc(1, sizeof *message);
 	enum message_result result = MESSAGE_ERROR;
+	struct route_target target;
 
 	if (message != NULL)
 		result = message_read(fd, check, &message->file);
+	if (result == MESSAGE_OK && message->file.route != NULL &&
+		route_parse(message->file.route, &target) < 0) {
+		message_free(&message->file);
+		result = MESSAGE_BAD;
+	}
 	if (result == MESSAGE_OK)
 		message->in_hand = calloc(message->file.envelope.recipients,
 			sizeof *message->in_hand);
@@ -309,6 +315,10 @@ settle(struct runner *runner, struct message *message)
 
 	if (message->jobs_out > 0 || message->pick != NULL)
 		return;
+	if (message->is_asked) {
+		runner->asked_is_ready = true;
+		return;
+	}
 	message->retry_ms = 0;
 	int made = picks_make(runner, message, &down);
 	if (made < 0)

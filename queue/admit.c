@@ -17,12 +17,14 @@
 
 /* The key of a recipient's flow. 0, or -1. */
 static int
-key_of(const struct runner *runner, const char *address, char *key)
+key_of(const struct runner *runner, const struct message *message,
+	const char *address, char *key)
 {
 	enum channel channel;
 	char *destination;
 
-	if (pick_destination(runner, address, &channel, &destination) < 0)
+	if (pick_destination(runner, message, address, &channel, &destination) <
+		0)
 		return -1;
 	pick_key(channel, destination, address, key);
 	free(destination);
@@ -46,12 +48,12 @@ only_key(const struct runner *runner, const struct message *message, char *key)
 		if (outcome != 0 && outcome_is_final(outcome))
 			continue;
 		if (last == NULL) {
-			if (key_of(runner, address, key) < 0)
+			if (key_of(runner, message, address, key) < 0)
 				return -1;
 		} else if (at == NULL || strcmp(at, last) != 0 ||
 			   domains_has(
 				   &runner->locals, at + 1, strlen(at + 1))) {
-			if (key_of(runner, address, other) < 0 ||
+			if (key_of(runner, message, address, other) < 0 ||
 				strcmp(key, other) != 0)
 				return -1;
 		}

@@ -152,7 +152,8 @@ commit_all(struct runner *runner)
 		message->is_dirty = false;
 		remove_jobs(runner, message);
 		if (message->jobs_out == 0 && message->pick == NULL &&
-			!message->is_listed && message->retry_ms == 0)
+			!message->is_listed && message->retry_ms == 0 &&
+			(!message->is_asked || message->is_over))
 			finish(runner, message);
 	}
 }

@@ -39,8 +39,8 @@ is_due(const struct runner *runner, const struct message *message,
 }
 
 int
-pick_destination(const struct runner *runner, const char *address,
-	enum channel *channel, char **destination)
+pick_destination(const struct runner *runner, const struct message *message,
+	const char *address, enum channel *channel, char **destination)
 {
 	const char *at = strrchr(address, '@');
 	const char *domain = at == NULL ? "" : at + 1;
@@ -49,8 +49,11 @@ pick_destination(const struct runner *runner, const char *address,
 	*channel = CHANNEL_LOCAL;
 	if (!domains_has(&runner->locals, domain, strlen(domain))) {
 		*channel = CHANNEL_REMOTE;
-		if (route_destination(&runner->routes, domain, strlen(domain),
-			    text, sizeof text) < 0)
+		/* an administrator has said where this one goes */
+		if (message->file.route != NULL)
+			snprintf(text, sizeof text, "%s", message->file.route);
+		else if (route_destination(&runner->routes, domain,
+				 strlen(domain), text, sizeof text) < 0)
 			return -1;
 	}
 	*destination = strdup(text);
@@ -252,8 +255,9 @@ collect(struct runner *runner, struct message *message, struct due *due,
 
 		if (!is_due(runner, message, i, now_ms))
 			continue;
-		if (pick_destination(runner, envelope->recipient[i].address,
-			    &one->channel, &one->destination) == 0) {
+		if (pick_destination(runner, message,
+			    envelope->recipient[i].address, &one->channel,
+			    &one->destination) == 0) {
 			pick_key(one->channel, one->destination,
 				envelope->recipient[i].address, one->key);
 			one->recipient = i;

@@ -91,7 +91,7 @@ static const struct setting settings_table[] = {
 
 /* --- the loop --- */
 
-/* "incoming/ID", "local/DEST/ID.N", "remote/DEST/ID.N". */
+/* "incoming/ID", "requests/NAME", "local/DEST/ID.N", "remote/DEST/ID.N". */
 static void
 take_line(void *context, const char *line)
 {
@@ -101,6 +101,11 @@ take_line(void *context, const char *line)
 	if (strncmp(line, "incoming/", 9) == 0) {
 		if (ident_valid(line + 9, strlen(line + 9)))
 			scan_take(runner, line + 9, true);
+		return;
+	}
+	if (strncmp(line, QUEUE_REQUESTS "/", 9) == 0) {
+		if (ident_valid(line + 9, strlen(line + 9)))
+			requests_take(runner, line + 9);
 		return;
 	}
 	for (int channel = CHANNEL_LOCAL; channel <= CHANNEL_REMOTE;
@@ -138,6 +143,7 @@ sweep(struct runner *runner)
 	scan_begin(runner);
 	waiting_start(runner);
 	waiting_sweep(runner);
+	requests_sweep(runner);
 	scan_empty_destinations(runner);
 	flows_release_idle(&runner->flows, now_ms);
 }
@@ -188,6 +194,7 @@ work(struct runner *runner)
 	bool more = scan_step(runner);
 
 	more |= waiting_step(runner);
+	more |= requests_step(runner);
 	message_settle_listed(runner);
 	jobs_hand_out(runner);
 	if (runner->outcomes >= COMMIT_OUTCOMES ||
@@ -196,7 +203,7 @@ work(struct runner *runner)
 		message_settle_listed(runner);
 		jobs_hand_out(runner);
 	}
-	return more;
+	return more || runner->asked_is_ready;
 }
 
 static void

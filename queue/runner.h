@@ -13,6 +13,7 @@
  *   jobs.c     ready work is handed out as job files
  *   results.c  what came of it is recorded
  *   bounce.c   senders are told
+ *   requests.c what administrators ask: operate.c does it, search.c finds it
  *   commit.c   what is recorded becomes durable: removed, or deferred
  *
  * Nothing is told to anybody before it stands in the queue, so the runner may be
@@ -29,6 +30,7 @@
 #include "queue/layout.h"
 #include "queue/limits.h"
 #include "queue/message_file.h"
+#include "queue/request.h"
 #include "queue/schedule.h"
 #include "queue/wakeup.h"
 #include "remote/route.h"
@@ -55,6 +57,7 @@ struct job_slot {
 };
 
 struct message;
+struct asked;
 
 /* Recipients of one message that are due, for one destination: a job to be. */
 struct pick {
@@ -93,10 +96,20 @@ struct message {
 	bool is_dirty;		/* the next commit has something to do for it */
 	bool is_over;		/* …and that is to let it go */
 	bool is_listed;		/* message_settle will be called for it */
+	bool is_asked;		/* a request waits until no job of it is out */
 	struct message *next_listed, *next_dirty;
 };
 
 #define TABLE_SLOTS 4096
+
+/* search.c: a walk through all of deferred/ and waiting/. */
+enum search_phase { SEARCH_IDLE, SEARCH_DEFERRED, SEARCH_WAITING };
+
+struct search {
+	enum search_phase phase;
+	DIR *outer, *inner;
+	char key[LAYOUT_DEST_LENGTH + 1]; /* of inner, in waiting/ */
+};
 
 /* A walk through a folder, a slice at a time. */
 struct walk {
@@ -131,8 +144,13 @@ struct runner {
 	struct walk new, due; /* incoming/, and one bucket */
 	uint64_t *bucket;     /* owned: minutes that are due, ascending */
 	size_t buckets, buckets_done;
-	uint64_t forced_ms; /* what was put off before is due: SIGALRM */
-	bool has_stalled;   /* a walk waits for room in memory */
+	uint64_t forced_ms;   /* what was put off before is due: SIGALRM */
+	bool has_stalled;     /* a walk waits for room in memory */
+	struct asked *asked;  /* owned list of requests at work (requests.c) */
+	bool asked_is_full;   /* more lie in their folder */
+	bool asked_is_ready;  /* …and some of it can be done */
+	struct search search; /* for searching, if that is not NULL */
+	struct asked *searching;
 	bool is_ending;
 };
 
@@ -227,8 +245,8 @@ void waiting_sweep(struct runner *runner);
 
 /* Where a recipient goes. The text is owned by the caller. 0; -1 with errno
  * ENOMEM, or EINVAL for a domain that leads nowhere. */
-int pick_destination(const struct runner *runner, const char *address,
-	enum channel *channel, char **destination);
+int pick_destination(const struct runner *runner, const struct message *message,
+	const char *address, enum channel *channel, char **destination);
 
 /* The flow that a recipient belongs to: a remote destination, or the account
  * that a local address names. */
@@ -266,6 +284,42 @@ struct job_slot *jobs_add_slot(struct message *message);
 /* A job file was found at the start: its job goes on, or the file is removed. */
 void jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
 	const char *name);
+
+/* --- requests.c --- */
+
+/* Reads the request of that name, a valid id, and puts it to work. */
+void requests_take(struct runner *runner, const char *name);
+
+/* Looks for requests whose wake-up was lost; removes what is left over. */
+void requests_sweep(struct runner *runner);
+
+/* Carries out some of what is asked. True if there is more to do at once. */
+bool requests_step(struct runner *runner);
+
+/* --- operate.c --- */
+
+enum operated {
+	OPERATE_DONE,
+	OPERATE_REFUSED,
+	OPERATE_LATER, /* it is at work at a channel: message->is_asked is set,
+			  and asked_is_ready will be; or descriptors lack */
+	OPERATE_LOST,  /* nobody knows where it is */
+};
+
+/* Does to one message what is asked. On OPERATE_DONE or _REFUSED *why is what
+ * was done or why not, a text that lives on. */
+enum operated operate(struct runner *runner, const struct request *request,
+	uid_t uid, const struct request_id *asked, const char **why);
+
+/* --- search.c --- */
+
+void search_begin(struct runner *runner, struct search *search);
+
+/* The next folder that may hold messages, or "" for none at this step. False:
+ * that was all, and it is ended. */
+bool search_next(struct runner *runner, struct search *search,
+	char path[LAYOUT_PATH_MAX]);
+void search_end(struct search *search);
 
 /* --- results.c --- */
 

@@ -8,17 +8,20 @@
  * Never opens a file for writing.
  */
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include "lib/outcome.h"
 #include "tools/queue_show.h"
 
 int
 main(int argc, char **argv)
 {
-	(void)argv;
-	if (argc > 1) {
-		fputs("usage: queue-list\n", stderr);
+	bool is_json = argc == 2 && strcmp(argv[1], "--json") == 0;
+
+	if (argc > 1 && !is_json) {
+		fputs("usage: queue-list [--json]\n", stderr);
 		return STATUS_MISUSE;
 	}
-	return queue_show("queue-list");
+	return queue_show("queue-list", is_json ? SHOW_JSON : SHOW_TEXT);
 }

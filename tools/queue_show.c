@@ -11,10 +11,12 @@
 #include "lib/escape.h"
 #include "lib/outcome.h"
 #include "queue/message_file.h"
+#include "tools/json.h"
 #include "tools/queue_walk.h"
 
 struct show {
 	int queue_folder;
+	enum show_form form;
 	unsigned long messages, recipients;
 };
 
@@ -84,10 +86,72 @@ print_message(const struct queue_entry *entry,
 		message->header.content_octets, date, entry->folder);
 	print_escaped(message->envelope.reverse_path);
 	puts(">");
+	if (message->route != NULL) {
+		fputs("    routed to ", stdout);
+		print_escaped(message->route);
+		putchar('\n');
+	}
 	for (uint32_t i = 0; i < message->envelope.recipients; i++)
 		print_recipient(
 			&message->envelope.recipient[i], &message->state[i]);
 	show->recipients += message->envelope.recipients;
+}
+
+static void
+print_json_recipient(const struct recipient *recipient,
+	const struct message_recipient_state *state)
+{
+	fputs("{\"address\":", stdout);
+	json_text(recipient->address);
+	printf(",\"outcome\":\"%s\",\"attempts\":%" PRIu32,
+		outcome_word(state->outcome), state->attempts);
+	if (state->outcome == OUTCOME_DEFERRED && state->next_due_ms > 0)
+		printf(",\"next\":%" PRIu64, state->next_due_ms / 1000);
+	if (state->text != NULL && state->text[0] != 0) {
+		fputs(",\"text\":", stdout);
+		json_text(state->text);
+	}
+	putchar('}');
+}
+
+static void
+print_json(const struct queue_entry *entry, const struct message_file *message,
+	struct show *show)
+{
+	printf("{\"id\":\"%s\",\"folder\":\"%s\",\"arrival\":%" PRIu64
+	       ",\"octets\":%" PRIu64 ",\"sender\":",
+		entry->id, entry->folder, message->header.arrival_us / 1000000,
+		message->header.content_octets);
+	json_text(message->envelope.reverse_path);
+	if (message->route != NULL) {
+		fputs(",\"route\":", stdout);
+		json_text(message->route);
+	}
+	fputs(",\"recipients\":[", stdout);
+	for (uint32_t i = 0; i < message->envelope.recipients; i++) {
+		if (i > 0)
+			putchar(',');
+		print_json_recipient(
+			&message->envelope.recipient[i], &message->state[i]);
+	}
+	puts("]}");
+	show->recipients += message->envelope.recipients;
+}
+
+/* A file that is no message, or none yet. */
+static void
+print_odd(const struct show *show, const struct queue_entry *entry,
+	const char *what, const char *why)
+{
+	if (show->form == SHOW_TEXT) {
+		printf("%s  in %s %s%s%s\n", entry->id, entry->folder, what,
+			why[0] != 0 ? ": " : "", why);
+		return;
+	}
+	printf("{\"id\":\"%s\",\"folder\":\"%s\",\"error\":", entry->id,
+		entry->folder);
+	json_text(what);
+	puts("}");
 }
 
 static void
@@ -102,39 +166,41 @@ show_entry(void *context, const struct queue_entry *entry)
 	if (fd < 0) {
 		/* It has moved on since the folder was read. */
 		if (errno != ENOENT)
-			printf("%s  in %s cannot be read: %s\n", entry->id,
-				entry->folder, strerror(errno));
+			print_odd(
+				show, entry, "cannot be read", strerror(errno));
 		return;
 	}
 	show->messages++;
 	if (strcmp(entry->folder, QUEUE_INCOMING) == 0 &&
 		(message_read_header(fd, &header) != MESSAGE_OK ||
 			!header.marked)) {
-		printf("%s  is being written\n", entry->id);
+		print_odd(show, entry, "is being written", "");
 		close(fd);
 		return;
 	}
 	switch (message_read(fd, 0, &message)) {
 	case MESSAGE_OK:
-		print_message(entry, &message, show);
+		if (show->form == SHOW_JSON)
+			print_json(entry, &message, show);
+		else
+			print_message(entry, &message, show);
 		message_free(&message);
 		break;
 	case MESSAGE_BAD:
-		printf("%s  in %s is not a sound message file\n", entry->id,
-			entry->folder);
+		print_odd(show, entry, "is not a sound message file", "");
 		break;
 	case MESSAGE_ERROR:
-		printf("%s  in %s cannot be read: %s\n", entry->id,
-			entry->folder, strerror(errno));
+		print_odd(show, entry, "cannot be read", strerror(errno));
 		break;
 	}
 	close(fd);
 }
 
 int
-queue_show(const char *program)
+queue_show(const char *program, enum show_form form)
 {
-	struct show show = {.queue_folder = queue_walk_open(program)};
+	struct show show = {
+		.queue_folder = queue_walk_open(program), .form = form};
 	char bad[LAYOUT_PATH_MAX];
 	int status = STATUS_DONE;
 
@@ -144,6 +210,8 @@ queue_show(const char *program)
 		fprintf(stderr, "%s: queue/%s: %s\n", program, bad,
 			strerror(errno));
 		status = STATUS_TEMPORARY;
+	} else if (form == SHOW_JSON) {
+		/* nothing but objects */
 	} else if (show.messages == 0) {
 		puts("The queue is empty.");
 	} else {

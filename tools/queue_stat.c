@@ -5,15 +5,17 @@
  * Runs as whoever calls it; needs to read the queue folder (root, or a member of
  * the group keep-read).
  * Is handed nothing.
- * Promises to change nothing, and to open no message.
+ * Promises to change nothing, and to open no message but for --domains.
  * Never opens a file for writing.
  */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "lib/outcome.h"
+#include "tools/queue_domains.h"
 #include "tools/queue_walk.h"
 
 #define FOLDERS_MAX 8
@@ -28,21 +30,32 @@ count_entry(void *context, const struct queue_entry *entry)
 			count[i]++;
 }
 
-int
-main(int argc, char **argv)
+static void
+print_text(const unsigned long *count, unsigned long all)
+{
+	/* What the runner has not taken yet stands in the first folder. */
+	printf("messages in queue: %lu\n", all);
+	printf("messages in queue but not yet preprocessed: %lu\n", count[0]);
+	for (unsigned i = 0; queue_walk_folder[i] != NULL; i++)
+		printf("%s: %lu\n", queue_walk_folder[i], count[i]);
+}
+
+static void
+print_json(const unsigned long *count, unsigned long all)
+{
+	printf("{\"messages\":%lu,\"folders\":{", all);
+	for (unsigned i = 0; queue_walk_folder[i] != NULL; i++)
+		printf("%s\"%s\":%lu", i > 0 ? "," : "", queue_walk_folder[i],
+			count[i]);
+	puts("}}");
+}
+
+static int
+show_folders(int queue_folder, bool is_json)
 {
 	unsigned long count[FOLDERS_MAX] = {0}, all = 0;
 	char bad[LAYOUT_PATH_MAX];
-	int queue_folder;
 
-	(void)argv;
-	if (argc > 1) {
-		fputs("usage: queue-stat\n", stderr);
-		return STATUS_MISUSE;
-	}
-	queue_folder = queue_walk_open("queue-stat");
-	if (queue_folder < 0)
-		return STATUS_TEMPORARY;
 	if (queue_walk(queue_folder, count_entry, count, bad) < 0) {
 		fprintf(stderr, "queue-stat: queue/%s: %s\n", bad,
 			strerror(errno));
@@ -50,10 +63,35 @@ main(int argc, char **argv)
 	}
 	for (unsigned i = 0; queue_walk_folder[i] != NULL; i++)
 		all += count[i];
-	/* What the runner has not taken yet stands in the first folder. */
-	printf("messages in queue: %lu\n", all);
-	printf("messages in queue but not yet preprocessed: %lu\n", count[0]);
-	for (unsigned i = 0; queue_walk_folder[i] != NULL; i++)
-		printf("%s: %lu\n", queue_walk_folder[i], count[i]);
-	return fflush(stdout) == 0 ? STATUS_DONE : STATUS_TEMPORARY;
+	if (is_json)
+		print_json(count, all);
+	else
+		print_text(count, all);
+	return STATUS_DONE;
+}
+
+int
+main(int argc, char **argv)
+{
+	bool is_json = false, of_domains = false;
+
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--json") == 0) {
+			is_json = true;
+		} else if (strcmp(argv[i], "--domains") == 0) {
+			of_domains = true;
+		} else {
+			fputs("usage: queue-stat [--domains] [--json]\n",
+				stderr);
+			return STATUS_MISUSE;
+		}
+	int queue_folder = queue_walk_open("queue-stat");
+	if (queue_folder < 0)
+		return STATUS_TEMPORARY;
+	int status = of_domains ? queue_domains_show(
+					  "queue-stat", queue_folder, is_json)
+				: show_folders(queue_folder, is_json);
+	if (fflush(stdout) != 0)
+		status = STATUS_TEMPORARY;
+	return status;
 }

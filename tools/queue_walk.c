@@ -141,6 +141,7 @@ queue_walk_open(const char *program)
 
 	if (home_open(&home, why, sizeof(why)) < 0) {
 		fprintf(stderr, "%s: %s\n", program, why);
+		errno = ENOENT;
 		return -1;
 	}
 	home_path(&home, "queue", path);
@@ -148,11 +149,13 @@ queue_walk_open(const char *program)
 	int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (folder >= 0 && faccessat(folder, QUEUE_ACTIVE, R_OK, 0) == 0)
 		return folder;
+	int saved = errno;
 	fprintf(stderr,
 		"%s: %s: %s; root and members of the group keep-read "
 		"may look\n",
 		program, path, strerror(errno));
 	if (folder >= 0)
 		close(folder);
+	errno = saved;
 	return -1;
 }

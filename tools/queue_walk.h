@@ -30,7 +30,7 @@ extern const char *const queue_walk_folder[];
 
 /*
  * Opens HOME/queue for looking. Returns the descriptor, or -1 after telling a
- * person on stderr, as this program, what is wrong and who may look.
+ * person on stderr, as this program, what is wrong and who may look; errno is EACCES if the caller may not.
  */
 int queue_walk_open(const char *program);
 

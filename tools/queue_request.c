@@ -1,0 +1,378 @@
+/*
+ * queue-hold, queue-release, queue-delete, queue-bounce, queue-retry and
+ * queue-route ask the runner to do so with messages that they choose. One program:
+ * its name says which; as queue-request it takes that from its first argument.
+ *
+ * Runs as whoever calls it; needs to write into queue/requests (root, or a member
+ * of its group).
+ * Is handed nothing.
+ * Promises to change nothing itself: it looks, writes a request, and prints what
+ * the runner answers.
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "lib/deadline.h"
+#include "lib/outcome.h"
+#include "remote/route.h"
+#include "tools/queue_ask.h"
+#include "tools/queue_choose.h"
+#include "tools/queue_walk.h"
+
+#define WAIT_S 30
+
+struct options {
+	struct request request; /* operation and text */
+	struct criteria criteria;
+	bool is_all, is_dry;
+	long wait_s;
+};
+
+static int
+usage(const char *program, enum request_operation operation)
+{
+	fprintf(stderr,
+		"usage: %s%s [--sender ADDRESS] [--recipient ADDRESS]\n"
+		"       [--domain DOMAIN] [--older AGE] [--younger AGE] "
+		"[--in FOLDER] [--all]\n"
+		"       [--dry-run] [--wait SECONDS]%s [ID …]\n"
+		"AGE: a number and s, m, h or d.%s\n",
+		program,
+		(int)operation == 0	     ? " OPERATION [DESTINATION]"
+		: operation == REQUEST_ROUTE ? " DESTINATION"
+					     : "",
+		operation == REQUEST_BOUNCE ? " [--text WORDS]" : "",
+		operation == REQUEST_ROUTE
+			? " DESTINATION: HOST, HOST:PORT, mx:DOMAIN, or - for "
+			  "what the\nrecipients' domains say."
+			: "");
+	return STATUS_MISUSE;
+}
+
+/* --- arguments --- */
+
+/* A number and a unit, in microseconds. 0: it is none. */
+static uint64_t
+read_age(const char *text)
+{
+	static const struct {
+		const char *unit;
+		uint64_t seconds;
+	} UNIT[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return 0;
+	errno = 0;
+	unsigned long long value = strtoull(text, &end, 10);
+	if (errno != 0 || value > 1000000000)
+		return 0;
+	for (size_t i = 0; i < sizeof UNIT / sizeof UNIT[0]; i++)
+		if (strcmp(end, UNIT[i].unit) == 0)
+			return value * UNIT[i].seconds * 1000000;
+	return 0;
+}
+
+/* "<>", "<a@b>" or "a@b": what stands in the envelope. */
+static const char *
+read_address(char *text)
+{
+	size_t length = strlen(text);
+
+	if (length >= 2 && text[0] == '<' && text[length - 1] == '>') {
+		text[length - 1] = 0;
+		return text + 1;
+	}
+	return text;
+}
+
+/* Turns what people write into a destination (remote/route.h). 0, or -1. */
+static int
+read_destination(const char *text, struct request *request)
+{
+	struct route_target target;
+	const char *end = text[0] == '[' ? strchr(text, ']') : text;
+
+	if (strcmp(text, "-") == 0) {
+		request->text[0] = 0;
+		return 0;
+	}
+	if (end == NULL)
+		return -1;
+	char all[REQUEST_TEXT_MAX + 1];
+	if (strlen(text) > ROUTE_TEXT_SIZE)
+		return -1;
+	if (strncmp(text, "mx:", 3) == 0 || strncmp(text, "host:", 5) == 0)
+		snprintf(all, sizeof all, "%s", text);
+	else if (strchr(end, ':') != NULL)
+		snprintf(all, sizeof all, "host:%s", text);
+	else
+		snprintf(all, sizeof all, "host:%s:%d", text, ROUTE_PORT);
+	if (route_parse(all, &target) < 0)
+		return -1;
+	memcpy(request->text, all, sizeof all);
+	return 0;
+}
+
+static int
+read_text(const char *text, struct request *request)
+{
+	size_t length = strlen(text);
+
+	if (length == 0 || length > REQUEST_TEXT_MAX)
+		return -1;
+	for (size_t i = 0; i < length; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			return -1;
+	memcpy(request->text, text, length + 1);
+	return 0;
+}
+
+static int
+read_folder(const char *text, struct criteria *criteria)
+{
+	for (size_t i = 0; queue_walk_folder[i] != NULL; i++)
+		if (strcmp(text, queue_walk_folder[i]) == 0) {
+			criteria->folder = queue_walk_folder[i];
+			return 0;
+		}
+	return -1;
+}
+
+/* One option. 0, or -1: its value is none. */
+static int
+read_option(int option, struct options *options)
+{
+	struct criteria *criteria = &options->criteria;
+	char *end;
+
+	switch (option) {
+	case 's':
+		criteria->sender = read_address(optarg);
+		return 0;
+	case 'r':
+		criteria->recipient = read_address(optarg);
+		return 0;
+	case 'd':
+		criteria->domain = optarg + (optarg[0] == '@');
+		return 0;
+	case 'o':
+		criteria->older_us = read_age(optarg);
+		return criteria->older_us > 0 ? 0 : -1;
+	case 'y':
+		criteria->younger_us = read_age(optarg);
+		return criteria->younger_us > 0 ? 0 : -1;
+	case 'i':
+		return read_folder(optarg, criteria);
+	case 'a':
+		options->is_all = true;
+		return 0;
+	case 'n':
+		options->is_dry = true;
+		return 0;
+	case 't':
+		return options->request.operation == REQUEST_BOUNCE
+			       ? read_text(optarg, &options->request)
+			       : -1;
+	case 'w':
+		options->wait_s = strtol(optarg, &end, 10);
+		return *end == 0 && end != optarg && options->wait_s >= 0 &&
+				       options->wait_s <= 86400
+			       ? 0
+			       : -1;
+	}
+	return -1;
+}
+
+static bool
+names_any(const struct options *options)
+{
+	const struct criteria *criteria = &options->criteria;
+
+	return options->is_all || criteria->ids > 0 || criteria->sender ||
+	       criteria->recipient || criteria->domain || criteria->folder ||
+	       criteria->older_us > 0 || criteria->younger_us > 0;
+}
+
+/* Reads options, destination and ids. 0, or -1 after a message. */
+static int
+read_arguments(
+	const char *program, int argc, char **argv, struct options *options)
+{
+	static const struct option OPTION[] = {
+		{"sender", required_argument, NULL, 's'},
+		{"recipient", required_argument, NULL, 'r'},
+		{"domain", required_argument, NULL, 'd'},
+		{"older", required_argument, NULL, 'o'},
+		{"younger", required_argument, NULL, 'y'},
+		{"in", required_argument, NULL, 'i'},
+		{"all", no_argument, NULL, 'a'},
+		{"dry-run", no_argument, NULL, 'n'},
+		{"text", required_argument, NULL, 't'},
+		{"wait", required_argument, NULL, 'w'},
+		{0},
+	};
+	int option, index = 0;
+
+	while ((option = getopt_long(argc, argv, "", OPTION, &index)) != -1) {
+		if (option == '?')
+			return -1;
+		if (read_option(option, options) < 0) {
+			fprintf(stderr, "%s: --%s: that is not possible%s%s\n",
+				program, OPTION[index].name,
+				optarg == NULL ? "" : " with ",
+				optarg == NULL ? "" : optarg);
+			return -1;
+		}
+	}
+	if (options->request.operation == REQUEST_ROUTE &&
+		(optind == argc || read_destination(argv[optind++],
+					   &options->request) < 0)) {
+		fprintf(stderr, "%s: the first argument is a destination\n",
+			program);
+		return -1;
+	}
+	options->criteria.id = argv + optind;
+	options->criteria.ids = (size_t)(argc - optind);
+	for (; optind < argc; optind++)
+		if (!ident_valid(argv[optind], strlen(argv[optind]))) {
+			fprintf(stderr, "%s: %s is not the id of a message\n",
+				program, argv[optind]);
+			return -1;
+		}
+	if (names_any(options))
+		return 0;
+	fprintf(stderr, "%s: which messages? --all means all\n", program);
+	return -1;
+}
+
+/* --- asking --- */
+
+/* One request for the messages from `from` on; *count is how many it took. */
+static int
+put(struct ask *ask, const struct options *options, const struct chosen *chosen,
+	size_t from, size_t *count, char name[IDENT_LENGTH + 1])
+{
+	struct request request = options->request;
+	int result = 0;
+
+	request.id = NULL;
+	for (*count = 0; result == 0 && from + *count < chosen->count &&
+			 *count < REQUEST_IDS_MAX;
+		++*count) {
+		const struct request_id *one = &chosen->message[from + *count];
+
+		result = request_add(&request, one->id, one->place);
+	}
+	if (result < 0)
+		fprintf(stderr, "%s: %s\n", ask->program, strerror(errno));
+	else
+		result = queue_ask_put(ask, &request, name);
+	request_free(&request);
+	return result;
+}
+
+static int
+tell_unheard(const struct ask *ask, const char *name, long wait_s)
+{
+	fflush(stdout);
+	if (queue_ask_is_heard(ask))
+		fprintf(stderr,
+			"%s: the runner has not finished in %ld s; it goes on "
+			"with request %s\n",
+			ask->program, wait_s, name);
+	else
+		fprintf(stderr,
+			"%s: queue-runner does not run; request %s is carried "
+			"out when it starts\n",
+			ask->program, name);
+	return STATUS_TEMPORARY;
+}
+
+/* Asks for one thousand after the other, so that what cannot be done stops the
+ * rest. */
+static int
+ask_all(struct ask *ask, const struct options *options,
+	const struct chosen *chosen)
+{
+	char name[IDENT_LENGTH + 1];
+	size_t count = 0;
+
+	for (size_t from = 0; from < chosen->count; from += count) {
+		if (put(ask, options, chosen, from, &count, name) < 0)
+			return STATUS_TEMPORARY;
+		int64_t deadline_ms =
+			queue_ask_is_heard(ask)
+				? deadline_after_ms(options->wait_s * 1000)
+				: deadline_now_ms();
+		if (queue_ask_fetch(ask, name, deadline_ms) < 0) {
+			int status = tell_unheard(ask, name, options->wait_s);
+
+			if (from + count < chosen->count)
+				fprintf(stderr,
+					"%s: %zu messages were not asked for\n",
+					ask->program,
+					chosen->count - from - count);
+			return status;
+		}
+	}
+	return ask->refused > 0 ? STATUS_MISUSE : STATUS_DONE;
+}
+
+static int
+run(const char *program, int queue_folder, const struct options *options)
+{
+	struct chosen chosen;
+	struct ask ask;
+	int status = queue_ask_open(&ask, program, queue_folder);
+
+	if (status != 0)
+		return status;
+	if (queue_choose(program, queue_folder, &options->criteria, &chosen) <
+		0)
+		return STATUS_TEMPORARY;
+	if (chosen.count == 0)
+		puts("No message is so.");
+	else if (options->is_dry)
+		for (size_t i = 0; i < chosen.count; i++)
+			printf("%s: %s\n", chosen.message[i].id,
+				chosen.message[i].place[0] != 0
+					? chosen.message[i].place
+					: "not seen");
+	else
+		status = ask_all(&ask, options, &chosen);
+	queue_chosen_free(&chosen);
+	close(ask.requests_folder);
+	if (fflush(stdout) != 0)
+		status = STATUS_TEMPORARY;
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options options = {.wait_s = WAIT_S};
+	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	const char *program = slash != NULL ? slash + 1
+			      : argc > 0    ? argv[0]
+					    : "queue-request";
+	enum request_operation *operation = &options.request.operation;
+
+	if (strncmp(program, "queue-", 6) != 0 ||
+		request_operation(program + 6, operation) < 0) {
+		if (argc < 2 || request_operation(argv[1], operation) < 0)
+			return usage(program, (enum request_operation)0);
+		argv++;
+		argc--;
+	}
+	if (read_arguments(program, argc, argv, &options) < 0)
+		return usage(program, *operation);
+	int queue_folder = queue_walk_open(program);
+	if (queue_folder < 0)
+		return errno == EACCES ? STATUS_MISUSE : STATUS_TEMPORARY;
+	return run(program, queue_folder, &options);
+}

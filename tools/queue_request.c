@@ -45,7 +45,9 @@ usage(const char *program, enum request_operation operation)
 		(int)operation == 0	     ? " OPERATION [DESTINATION]"
 		: operation == REQUEST_ROUTE ? " DESTINATION"
 					     : "",
-		operation == REQUEST_BOUNCE ? " [--text WORDS]" : "",
+		operation == REQUEST_BOUNCE || (int)operation == 0
+			? " [--text WORDS]"
+			: "",
 		operation == REQUEST_ROUTE
 			? " DESTINATION: HOST, HOST:PORT, mx:DOMAIN, or - for "
 			  "what the\nrecipients' domains say."

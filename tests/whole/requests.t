@@ -399,7 +399,7 @@ def many():
     names = []
     due = time.time() + 3600
     bucket = "deferred/%010x" % (int(due / 60) + 1)
-    os.makedirs(os.path.join(host.queue, bucket))
+    os.makedirs(os.path.join(host.queue, bucket), exist_ok=True)
     host.give(os.path.join(host.queue, bucket))
     for _ in range(1200):
         name = q.ident()

@@ -75,7 +75,8 @@ queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/results.o queue/commit.o queue/schedule.o queue/bounce.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
 	remote/route.o
-remote = remote/remote.o remote/worker.o remote/client.o \
+remote = remote/remote.o remote/destinations.o remote/lines.o \
+	remote/worker.o remote/client.o \
 	remote/client_message.o remote/client_content.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o

@@ -16,7 +16,7 @@ from tap import wait_for
 ROLES = {
     "queue-inject": ("_keep-queue", "_keep-runner",
                      ("_keep-queue", "keep-read"), 64, 128),
-    "queue-runner": ("_keep-runner", "_keep-runner", ("keep-read",), 4096, 1024),
+    "queue-runner": ("_keep-runner", "_keep-runner", ("keep-read",), 5000, 1024),
     "remote": ("_keep-remote", "_keep-remote", ("keep-read",), 4096, 256),
     "local": ("_keep-local", "_keep-local", ("keep-read", "keep-suite"),
               4096, 256),

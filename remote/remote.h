@@ -1,0 +1,98 @@
+#ifndef REMOTE_REMOTE_H
+#define REMOTE_REMOTE_H
+
+/*
+ * What the files of remote's parent share: jobs that wait, by destination, and
+ * the lines to the workers that do them.
+ *
+ *   destinations.c  what waits for whom
+ *   lines.c         workers: started, fed, heard, ended
+ *   remote.c        settings, the loop
+ *   worker.c        the child itself
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/home.h"
+#include "lib/settings.h"
+#include "queue/wakeup.h"
+#include "remote/dns.h"
+#include "remote/worker.h"
+
+/* Jobs in memory at one time; more wait in their folders. */
+#define JOBS_MAX 5000
+#define WORKERS_MAX 1000
+
+struct remote_settings {
+	char *me, *helohost;
+	struct setting_list nameservers;
+	int64_t allow_local, workers, port, timeout_connect_s, timeout_s;
+};
+
+/* The socket to a worker. */
+struct line {
+	struct line *next;
+	int socket;
+	unsigned sent; /* jobs that it has */
+};
+
+struct waiting {
+	struct waiting *next;
+	char name[40];	   /* ID.N */
+	struct line *line; /* of the worker that has it; NULL: none */
+	int64_t since_ms;  /* when it was taken, monotonic */
+	bool is_found;	   /* at a look into the folder, not by a wake-up */
+	unsigned deaths;
+};
+
+struct destination {
+	struct destination *next;
+	char dest[LAYOUT_DEST_LENGTH + 1];
+	struct waiting *first, **last;
+	struct line *line;
+};
+
+struct remote {
+	struct home home;
+	struct remote_settings settings;
+	struct dns dns;
+	const char *own[2];
+	struct worker_options options;
+	int queue, fifo;
+	struct wakeup_writer runner;
+	struct destination *first, **last;
+	unsigned jobs, workers;
+	bool has_backlog; /* there was no room for a job */
+};
+
+/* --- destinations.c --- */
+
+/* Notes a job, unless it is known or there is no room. */
+void remote_take_job(struct remote *remote, const char *dest, const char *name,
+	bool is_found);
+
+/* Forgets a job; its file is nobody's business any more. */
+void remote_drop_job(struct remote *remote, struct destination *destination,
+	struct waiting *job);
+
+/* Forgets a destination that has neither jobs nor lines. */
+void
+remote_drop_destination(struct remote *remote, struct destination *destination);
+
+/* Notes every job that lies in the folders. */
+void remote_sweep(struct remote *remote);
+
+/* --- lines.c --- */
+
+/*
+ * Gives every destination with work a worker, or one more if its work has waited
+ * for a while, as far as there may be more; and every worker its work. Returns
+ * when it is to be called again, if nothing happens before.
+ */
+int64_t lines_work(struct remote *remote);
+
+/* Takes in what the worker says. */
+void lines_hear(struct remote *remote, struct destination *destination,
+	struct line *line);
+
+#endif

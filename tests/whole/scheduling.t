@@ -23,7 +23,7 @@ class Server:
 
     def __init__(self):
         self.subjects = []
-        self.connections = 0
+        self.open = self.peak = 0
         self.delay_s = 0
         self.rcpt = b"250 ok\r\n"
         self.lock = threading.Lock()
@@ -52,11 +52,20 @@ class Server:
             except OSError:
                 return
             with self.lock:
-                self.connections += 1
+                self.open += 1
+                self.peak = max(self.peak, self.open)
             threading.Thread(target=self.talk, args=(client,),
                              daemon=True).start()
 
     def talk(self, client):
+        try:
+            self.speak(client)
+        except OSError:
+            pass
+        with self.lock:
+            self.open -= 1
+
+    def speak(self, client):
         with client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.sendall(b"220 sink.test\r\n")
@@ -152,6 +161,9 @@ def burst():
     tap.ok("ann to the same" in slow.subjects, "another sender is served")
     tap.ok(left > 50, f"while {left} of the burst were still to be sent "
            f"({took:.1f} s)")
+    tap.ok(2 <= slow.peak <= 10,
+           f"a slow destination gets several connections, {slow.peak}")
+    tap.ok(quick.peak == 1, "a quick one gets one", quick.peak)
     slow.delay_s = 0
     tap.ok(host.wait_empty(60), "the burst goes out, too", len(host.queued()))
     tap.same(slow.subjects.count("burst"), 400, "each message once")

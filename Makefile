@@ -80,7 +80,8 @@ remote = remote/remote.o remote/destinations.o remote/lines.o \
 	remote/client_message.o remote/client_content.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o
-local = local/local.o local/work.o local/resolve_ask.o local/warden_ask.o \
+local = local/local.o local/jobs.o local/deliveries.o \
+	local/work.o local/resolve_ask.o local/warden_ask.o \
 	queue/layout.o queue/job_check.o queue/job_file.o queue/message_file.o \
 	queue/wakeup.o
 resolve = local/resolve.o local/account.o local/warden_ask.o \

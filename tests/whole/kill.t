@@ -96,6 +96,25 @@ def kill_in_the_middle(host, service):
              f"{service}: the queue is empty at the end")
 
 
+def told_to_end(host):
+    """SIGTERM lets a delivery under way come to its end, once."""
+    home = os.path.dirname(host.maildir.rstrip("/"))
+    qmail, ran = os.path.join(home, ".qmail"), os.path.join(home, "ran")
+    with open(qmail, "w") as file:
+        file.write("|echo begin >>ran; sleep 1; echo end >>ran\n")
+    host.give(qmail)
+    client = host.submission()
+    client.sendmail("ann@client.test", [host.address], "Subject: slow\r\n\r\n")
+    client.quit()
+    wait_for(lambda: os.path.exists(ran))
+    host.restart("local")
+    host.wait_empty()
+    with open(ran) as file:
+        tap.same(file.read(), "begin\nend\n",
+                 "local, told to end, waits for what is under way")
+    os.unlink(qmail)
+
+
 def is_accepted(path):
     """False for what a killed queue-inject left without a mark: it was never
     promised, and is litter for the runner."""
@@ -116,4 +135,5 @@ with Instance() as host:
         if tap.failed:
             tap.note(host.logs())
             break
+    tap.case(told_to_end, host)
 tap.done()

@@ -88,7 +88,14 @@ def try_point(host, case, number):
                                 for x in seen)
     complaints += [f"no outcome of {x}" for x in accepted if not count[x]]
     most = 2 if re.search("stopped", said) else 1
-    complaints += [f"{count[x]} times {x}" for x in accepted if count[x] > most]
+    # Each attempt in flight may be repeated once: that of a message, and that of
+    # the forward or the bounce which it has led to, if they were so together.
+    copies = collections.Counter(seen)
+    complaints += [f"{n} copies of {x}" for x, n in copies.items() if n > most]
+    idents = collections.Counter((x.token, x.recipient, x.is_bounce)
+                                 for x in copies)
+    complaints += [f"{idents[x]} messages for {x}" for x in accepted
+                   if idents[x] > most]
     twice = [x for x in accepted if count[x] > 1]
     # one bounce tells of several recipients
     if limit is not None and len({(x[0], x[2] or x[1]) for x in twice}) > limit:

@@ -2,12 +2,14 @@
 from within smtpd and a POP3 session."""
 
 import errno
+import glob
 import os
 import pwd
 import smtplib
 
 import installed
 import intruder
+import queuefile
 from installed import Process, as_user, run
 from stage import (ANN, BOB, ERIN, PASSWORD, gid, maildir, new_mail, queue_files,
                    refused, tap, who)
@@ -196,3 +198,62 @@ def session(host, name, others):
                     ("ask", f"{host.home}/socket/submit")):
         tap.same(probe.do(*command), None, f"…it is killed by {command[0]}")
     probe.close()
+
+
+# --- requests to the runner --------------------------------------------------
+
+def keepmail(home, front, *command):
+    """Status and words of the front command."""
+    done = run(front, *command, ok=False, env=dict(os.environ, KEEPMAIL=home))
+    return [done.returncode, done.stdout]
+
+
+def put_request(folder, name, octets):
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(bytes(octets))
+
+
+def found(host, folder):
+    return glob.glob(f"{host.home}/queue/{folder}/**/{'[0-9a-z]' * 20}",
+                     recursive=True)
+
+
+def requests(host):
+    """Who may ask the runner to do something with the queue."""
+    front = f"{host.prefix}/bin/keepmail"
+    run(f"{host.prefix}/sbin/sendmail", "a@nowhere.invalid",
+        input="Subject: held\n\nbody\n")
+    wait_for(lambda: found(host, "deferred") + found(host, "waiting"))
+    tap.same(keepmail(host.home, front, "queue-hold", "--domain",
+                      "nowhere.invalid")[0], 0,
+             "root holds a message") or tap.note(host.logs())
+    [held] = found(host, "held")
+    name = os.path.basename(held)
+    for user in (ANN, "nobody"):
+        uid, own, groups = who(user)
+        status, words = as_user(uid, own, groups, keepmail, host.home, front,
+                                "queue-release", name)
+        tap.ok(status == 100 and "may look" in words and
+               words.count("\n") == 1, f"{user} is refused", (status, words))
+    reader, folder = gid("keep-read"), f"{host.home}/queue/requests"
+    asked = queuefile.ident()
+    octets = list(queuefile.record("Q", b"\3" + queuefile.text(""))
+                  + queuefile.record("I", name.encode() + queuefile.text("")))
+    uid, own, groups = who("_keep-remote")
+    as_user(uid, own, groups, put_request, folder, asked, octets)
+    answer = f"{folder}/{asked}.done"
+    tap.ok(wait_for(lambda: os.path.exists(answer)),
+           "what a role of the suite asks is answered", host.logs())
+    with open(answer, "rb") as file:
+        tap.ok(b"not an administrator" in file.read() and os.path.exists(held),
+               "but refused, though it is of the folder's group")
+    os.unlink(answer)
+    uid, own, groups = who(ANN)
+    status, words = as_user(uid, own, groups + [reader], keepmail, host.home,
+                            front, "queue-delete", name)
+    tap.ok(status == 0 and not os.path.exists(held),
+           "a member of keep-read may", (status, words))
+    tap.ok(f"request: delete msg {name} uid {uid}: deleted"
+           in host.log("queue-runner"), "and the log says who it was")
+    left = os.listdir(folder)
+    tap.same(left, [], "no request is left")

@@ -276,6 +276,9 @@ class Installed:
             run("svc", "-dx", service, f"{service}log", ok=False)
         done = wait_for(lambda: all(p.pid == self.svscan.pid
                                     for p in self.ours()), 10)
+        if not done:
+            for left in self.ours():
+                print("# still running:", left.pid, left)
         self.svscan.terminate()
         try:
             self.svscan.wait(10)

@@ -239,6 +239,7 @@ def main():
                          identity.long_lived, identity.per_connection,
                          confinement.warden_peers, confinement.warden_accounts,
                          confinement.from_smtpd, confinement.from_sessions,
+                         confinement.requests,
                          files):
                 tap.case(case, host)
     finally:

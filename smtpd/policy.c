@@ -1,8 +1,30 @@
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "local/resolve.h"
 #include "smtpd/policy.h"
+
+/* One entry, its line's number as its value. 0, or -1 with errno. */
+static int
+add_line(struct domains *domains, const char *line, size_t number)
+{
+	char value[24];
+	int len = snprintf(value, sizeof value, "%zu", number);
+
+	line += strspn(line, " \t");
+	if (*line == 0 || *line == '#')
+		return 0;
+	return domains_put(domains, line, strlen(line), value, (size_t)len);
+}
+
+size_t
+policy_line(const struct domains *domains, const char *domain, size_t len)
+{
+	const char *value = domains_find(domains, domain, len);
+
+	return value != NULL ? (size_t)strtoull(value, NULL, 10) : 0;
+}
 
 static int
 add_list(struct domains *domains, const struct setting_list *list,
@@ -11,7 +33,7 @@ add_list(struct domains *domains, const struct setting_list *list,
 	for (size_t i = 0; i < list->count; i++) {
 		const char *line = list->line[i];
 
-		if (domains_add(domains, line, strlen(line)) == 0)
+		if (add_line(domains, line, list->number[i]) == 0)
 			continue;
 		if (errno == EINVAL)
 			snprintf(why, size,

@@ -48,6 +48,13 @@ enum policy_verdict
 policy_judge(const struct policy *policy, const char *domain, size_t len);
 
 /*
+ * The number of the line in its file by which a domain is in one of the tables;
+ * 0 if it is not, or by no line.
+ */
+size_t
+policy_line(const struct domains *domains, const char *domain, size_t len);
+
+/*
  * Appends RELAYCLIENT's value to the path's text, as qmail does (a value such
  * as "@gateway.example" sends all mail of a client there, "user@host" becoming
  * a quoted local part). Nothing to append: no change. 0, or -1 if the result is

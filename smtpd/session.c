@@ -39,6 +39,7 @@ session_end_transaction(struct session *session)
 {
 	submit_abandon(&session->transaction.submission);
 	envelope_free(&session->transaction.envelope);
+	session->transaction.bad_sender_line = 0;
 	if (session->state != SESSION_CONNECTED)
 		session->state = SESSION_GREETED;
 }

@@ -24,6 +24,7 @@
 #include "lib/settings.h"
 #include "queue/submit.h"
 #include "smtpd/policy.h"
+#include "smtpd/rules.h"
 
 /* Octets kept of a name that a stranger gave: HELO's argument, the client's. */
 #define SESSION_NAME_MAX 255
@@ -44,6 +45,13 @@ struct smtpd_settings {
 	int64_t databytes; /* 0: no limit */
 	int64_t timeout_s;
 	int64_t recipients_max;
+	struct setting_list badmailfrom;
+	struct setting_list badrcptto;
+	struct setting_list badhelo;
+	int64_t refuse_at_mail; /* for badmailfrom; otherwise at RCPT */
+	int64_t check_mailfrom; /* the sender's domain must take mail */
+	struct setting_list proxies;
+	struct setting_list xclients;
 };
 
 /* Bits, so that a command can name the states in which it is legal. */
@@ -61,19 +69,26 @@ struct peer {
 	char address[SESSION_NAME_MAX + 1]; /* "unknown" without tcpserver */
 	char name[SESSION_NAME_MAX + 1];    /* "unknown" without reverse DNS */
 	char hello[SESSION_NAME_MAX + 1];   /* "" before HELO or EHLO */
+	char login[SESSION_NAME_MAX + 1];   /* by XCLIENT; "" for none */
 	bool is_extended;		    /* EHLO */
+	bool may_xclient; /* control/xclients lists the connection's peer */
 };
 
 /* From MAIL to the reply after the content. */
 struct transaction {
 	struct envelope envelope;     /* owned */
 	struct submission submission; /* open from MAIL on */
+	/* The line of control/badmailfrom that the recipients are refused for;
+	 * 0 for none. */
+	size_t bad_sender_line;
 };
 
 struct session {
 	struct home home;
 	struct smtpd_settings settings;
 	struct policy policy;
+	struct rules rules; /* open only if the client may become another */
+	int64_t databytes;  /* for this client; 0: no limit */
 	struct peer peer;
 	enum session_state state;
 	struct transaction transaction;

@@ -10,20 +10,19 @@
  * Promises 250 after the content only when queue-inject has made the message
  * durable; for everything that is not so, a reply of 4xx or 5xx or none.
  * Never touches the queue or a mailbox, looks into a user database, or connects
- * to anything but the two sockets submit and resolve.
+ * to anything but the sockets submit, resolve and lookup.
  */
 
 #include <errno.h>
 #include <signal.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
 #include "lib/outcome.h"
 #include "lib/role.h"
+#include "smtpd/client.h"
+#include "smtpd/configure.h"
 #include "smtpd/verbs.h"
 
 static const struct role ROLE = {
@@ -35,76 +34,6 @@ static const struct role ROLE = {
 	.memory_octets = 128 * 1024 * 1024,
 	.descriptors = 16,
 };
-
-/* The largest databytes, in octets. */
-#define DATABYTES_MAX (INT64_C(1) << 40)
-
-#define AT(member) offsetof(struct smtpd_settings, member)
-
-static const struct setting SETTINGS[] = {
-	{"me", SETTING_HOST, NULL, 0, 0, AT(me), "this host's name"},
-	{"smtpgreeting", SETTING_TEXT, "@me", 0, 0, AT(greeting),
-		"the words of the greeting, this host's name first"},
-	{"locals", SETTING_LIST, NULL, 0, 0, AT(locals),
-		"the domains whose mail ends here; without the file, me"},
-	{"rcpthosts", SETTING_LIST, NULL, 0, 0, AT(rcpthosts),
-		"the domains for which mail is taken from anybody; without the "
-		"file, none now"},
-	{"databytes", SETTING_NUMBER, "0", 0, DATABYTES_MAX, AT(databytes),
-		"the most octets in a message; 0 for no limit"},
-	{"timeoutsmtpd", SETTING_NUMBER, "300", 1, 86400, AT(timeout_s),
-		"seconds that a client may be silent"},
-	{"recipientsmax", SETTING_NUMBER, "1000", 100, ENVELOPE_RECIPIENTS_MAX,
-		AT(recipients_max), "the most recipients in a message"},
-};
-
-/* The variable DATABYTES, if it is set, stands above control/databytes. */
-static int
-take_databytes(int64_t *databytes, char *why, size_t size)
-{
-	const char *text = getenv("DATABYTES");
-	char *end;
-
-	if (text == NULL)
-		return 0;
-	errno = 0;
-	long long value = strtoll(text, &end, 10);
-	if (*text < '0' || *text > '9' || errno != 0 || *end != 0 ||
-		value > DATABYTES_MAX) {
-		snprintf(why, size,
-			"the variable DATABYTES: expected a number from 0 to "
-			"%lld, found \"%.60s\"",
-			(long long)DATABYTES_MAX, text);
-		return -1;
-	}
-	*databytes = value;
-	return 0;
-}
-
-/* All that is read from files. 0, or -1 with a sentence in why. */
-static int
-read_settings(struct session *session, char *why, size_t size)
-{
-	struct smtpd_settings *settings = &session->settings;
-	char folder[HOME_NAME_MAX];
-
-	if (settings_read(SETTINGS, SETTINGS_COUNT(SETTINGS),
-		    home_path(&session->home, "control", folder), settings, why,
-		    size) < 0)
-		return -1;
-	if (take_databytes(&settings->databytes, why, size) < 0)
-		return -1;
-	return policy_build(&session->policy, settings->me, &settings->locals,
-		&settings->rcpthosts, getenv("RELAYCLIENT"), why, size);
-}
-
-static void
-name_peer(char into[SESSION_NAME_MAX + 1], const char *variable)
-{
-	const char *text = getenv(variable);
-
-	session_name(into, text, text != NULL ? strlen(text) : 0);
-}
 
 static struct session *
 session_new(void)
@@ -118,8 +47,7 @@ session_new(void)
 	SUBMISSION_CLOSED(&session->transaction.submission);
 	/* Until the settings are read. */
 	session->settings.timeout_s = 10;
-	name_peer(session->peer.address, "TCPREMOTEIP");
-	name_peer(session->peer.name, "TCPREMOTEHOST");
+	client_start(session);
 	line_start(&session->input, STDIN_FILENO);
 	output_start(&session->output, STDOUT_FILENO);
 	return session;
@@ -146,8 +74,7 @@ session_free(struct session *session)
 	drain(session);
 	if (session->resolve_fd >= 0)
 		close(session->resolve_fd);
-	policy_free(&session->policy);
-	settings_free(SETTINGS, SETTINGS_COUNT(SETTINGS), &session->settings);
+	configure_free(session);
 	free(session);
 }
 
@@ -204,8 +131,7 @@ next_reply(struct session *session)
 static void
 converse(struct session *session)
 {
-	struct reply reply =
-		reply_make(220, "", "%s ESMTP", session->settings.greeting);
+	struct reply reply = client_begin(session);
 
 	while (!session->is_lost && session_reply(session, &reply) == 0 &&
 		!reply.close_after)
@@ -226,7 +152,7 @@ main(void)
 		return STATUS_TEMPORARY;
 	}
 	if (home_open(&session->home, why, sizeof why) < 0 ||
-		read_settings(session, why, sizeof why) < 0 ||
+		configure(session, false, why, sizeof why) < 0 ||
 		role_take(&ROLE, &session->home, why, sizeof why) < 0)
 		return refuse_service(session, why);
 	/* From here on input is touched. */

@@ -68,7 +68,7 @@ fail(struct content *content, struct reply reply)
 static void
 check(struct content *content, const char *octets, size_t len)
 {
-	uint64_t limit = (uint64_t)content->session->settings.databytes;
+	uint64_t limit = (uint64_t)content->session->databytes;
 
 	if (content->decoder.seen != 0) {
 		fail(content, reply_make(554, "5.6.0",

@@ -1,8 +1,11 @@
+#include "lib/log.h"
+#include "smtpd/judge.h"
 #include "smtpd/verbs.h"
 
 /* HELO and EHLO: who the client says it is. Both end a transaction. */
 
-static void
+/* 250, or the refusal: then nobody has said hello. */
+static struct reply
 greet(struct session *session, const char *argument, size_t len,
 	bool is_extended)
 {
@@ -10,30 +13,38 @@ greet(struct session *session, const char *argument, size_t len,
 	session_name(session->peer.hello, argument, len);
 	session->peer.is_extended = is_extended;
 	session->state = SESSION_GREETED;
+	struct verdict verdict = judge_hello(session, argument, len);
+	if (verdict.reply.code != 250) {
+		session->state = SESSION_CONNECTED;
+		log_line("refused client=%s helo=%s: %d %s",
+			session->peer.address, session->peer.hello,
+			verdict.reply.code, verdict.why);
+	}
+	return verdict.reply;
 }
 
 struct reply
 verb_helo(struct session *session, const char *argument, size_t len)
 {
-	greet(session, argument, len, false);
-	return reply_make(250, "", "%s", session->settings.me);
+	return greet(session, argument, len, false);
 }
 
 struct reply
 verb_ehlo(struct session *session, const char *argument, size_t len)
 {
-	struct reply reply;
+	struct reply reply = greet(session, argument, len, true);
 
-	greet(session, argument, len, true);
-	reply = reply_make(250, "", "%s", session->settings.me);
+	if (reply.code != 250)
+		return reply;
 	reply_add(&reply, "PIPELINING");
-	if (session->settings.databytes > 0)
-		reply_add(&reply, "SIZE %lld",
-			(long long)session->settings.databytes);
+	if (session->databytes > 0)
+		reply_add(&reply, "SIZE %lld", (long long)session->databytes);
 	else
 		reply_add(&reply, "SIZE");
 	reply_add(&reply, "8BITMIME");
 	reply_add(&reply, "DSN");
 	reply_add(&reply, "ENHANCEDSTATUSCODES");
+	if (session->peer.may_xclient)
+		reply_add(&reply, "XCLIENT NAME ADDR PORT PROTO HELO LOGIN");
 	return reply;
 }

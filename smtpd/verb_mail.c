@@ -2,6 +2,8 @@
 #include <string.h>
 #include <strings.h>
 #include "lib/deadline.h"
+#include "lib/log.h"
+#include "smtpd/judge.h"
 #include "smtpd/parameters.h"
 #include "smtpd/verbs.h"
 
@@ -11,6 +13,7 @@
  */
 
 struct mail {
+	struct path path;
 	char sender[ADDRESS_TEXT_MAX + 1];
 	struct parameters parameters;
 };
@@ -36,7 +39,6 @@ parameters_refused(enum parameters_result result, const struct mail *mail)
 static struct reply
 read_argument(const char *argument, size_t len, struct mail *mail)
 {
-	struct path path;
 	size_t at = strlen("FROM:");
 
 	if (len < at || strncasecmp(argument, "FROM:", at) != 0)
@@ -44,8 +46,8 @@ read_argument(const char *argument, size_t len, struct mail *mail)
 	/* RFC 5321 section 3.3 forbids the space; clients send it. */
 	while (at < len && argument[at] == ' ')
 		at++;
-	size_t taken =
-		address_path_scan(argument + at, len - at, ADDRESS_NULL, &path);
+	size_t taken = address_path_scan(
+		argument + at, len - at, ADDRESS_NULL, &mail->path);
 	if (taken == 0)
 		return reply_make(501, "5.1.7", "malformed sender address");
 	at += taken;
@@ -53,7 +55,7 @@ read_argument(const char *argument, size_t len, struct mail *mail)
 		PARAMETERS_MAIL, argument + at, len - at, &mail->parameters);
 	if (result != PARAMETERS_OK)
 		return parameters_refused(result, mail);
-	address_write(mail->sender, sizeof mail->sender, &path);
+	address_write(mail->sender, sizeof mail->sender, &mail->path);
 	return (struct reply){0};
 }
 
@@ -78,7 +80,7 @@ fill_envelope(struct session *session, const struct mail *mail)
 	origin->client_name = strdup(peer->name);
 	origin->hello = strdup(peer->hello);
 	origin->protocol = strdup(peer->is_extended ? "ESMTP" : "SMTP");
-	origin->authenticated = strdup("");
+	origin->authenticated = strdup(peer->login);
 	origin->tls = strdup("");
 	if (envelope->reverse_path != NULL && envelope->envid != NULL &&
 		origin->client_address != NULL && origin->client_name != NULL &&
@@ -93,17 +95,20 @@ struct reply
 verb_mail(struct session *session, const char *argument, size_t len)
 {
 	struct transaction *transaction = &session->transaction;
-	uint64_t limit = (uint64_t)session->settings.databytes;
 	char path[HOME_NAME_MAX];
 	struct mail mail;
 	struct reply refusal = read_argument(argument, len, &mail);
 
 	if (refusal.code != 0)
 		return refusal;
-	if (limit > 0 && mail.parameters.size > limit)
-		return reply_make(552, "5.3.4",
-			"the message is too big, at most %llu octets are taken",
-			(unsigned long long)limit);
+	struct verdict verdict =
+		judge_sender(session, &mail.path, mail.parameters.size);
+	if (verdict.reply.code != 250) {
+		log_line("refused from=<%s> client=%s helo=%s: %d %s",
+			mail.sender, session->peer.address, session->peer.hello,
+			verdict.reply.code, verdict.why);
+		return verdict.reply;
+	}
 	if (fill_envelope(session, &mail) < 0)
 		return reply_make(451, "4.3.0", "out of memory");
 	if (submit_open_traced(&transaction->submission,
@@ -115,5 +120,5 @@ verb_mail(struct session *session, const char *argument, size_t len)
 		return refusal;
 	}
 	session->state = SESSION_MAIL;
-	return reply_make(250, "2.1.0", "sender ok");
+	return verdict.reply;
 }

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include "lib/deadline.h"
-#include "lib/log.h"
 #include "lib/envelope.h"
+#include "lib/log.h"
+#include "smtpd/judge.h"
 #include "smtpd/parameters.h"
 #include "smtpd/verbs.h"
 
@@ -53,101 +53,47 @@ read_argument(const char *argument, size_t len, struct recipient_argument *into)
 	}
 }
 
-static struct reply
-refuse(const struct session *session, const char *address, const char *why,
-	struct reply reply)
+static void
+log_refusal(const struct session *session, const char *address, int code,
+	const char *why)
 {
 	log_line("refused to=<%s> from=<%s> client=%s helo=%s: %d %s", address,
 		session->transaction.envelope.reverse_path,
-		session->peer.address, session->peer.hello, reply.code, why);
-	return reply;
+		session->peer.address, session->peer.hello, code, why);
 }
 
-/* Whether somebody has the address. A reply with code 0 means yes. */
-static struct reply
-ask(struct session *session, const char *address)
+/* Once a session, and for whoever looks after the server. */
+static void
+tell_missing(struct session *session)
 {
-	char socket_path[HOME_NAME_MAX], why[600];
-
-	switch (policy_ask(&session->resolve_fd,
-		home_path(&session->home, "socket/resolve", socket_path),
-		address, deadline_after_ms(SESSION_RESOLVE_MS), why,
-		sizeof why)) {
-	case POLICY_EXISTS:
-	case POLICY_ELSEWHERE:
-		return (struct reply){0};
-	case POLICY_NOBODY:
-		return refuse(session, address, why,
-			reply_make(550, "5.1.1", "nobody has this address"));
-	default:
-		return refuse(session, address, why,
-			reply_make(451, "4.3.0",
-				"cannot check this address now, try again "
-				"later"));
-	}
-}
-
-static struct reply
-nothing_accepted(struct session *session, const char *address)
-{
-	if (!session->is_rcpthosts_told)
-		log_line("%s/control/rcpthosts is missing: no mail is accepted",
-			session->home.path);
+	if (session->policy.has_rcpthosts || session->policy.may_relay ||
+		session->is_rcpthosts_told)
+		return;
+	log_line("%s/control/rcpthosts is missing: no mail is accepted",
+		session->home.path);
 	session->is_rcpthosts_told = true;
-	return refuse(session, address, "no rcpthosts",
-		reply_make(451, "4.3.0", "this server accepts no mail now"));
-}
-
-/* Postmaster without a domain is ours always (RFC 5321 section 4.5.1). */
-static enum policy_verdict
-judge_path(const struct session *session, const struct path *path,
-	bool is_postmaster)
-{
-	enum policy_verdict verdict =
-		policy_judge(&session->policy, path->domain, path->domain_len);
-
-	if (is_postmaster && verdict == POLICY_REFUSED)
-		return POLICY_LOCAL;
-	return verdict;
-}
-
-static struct reply
-judge(struct session *session, enum policy_verdict verdict, const char *address)
-{
-	switch (verdict) {
-	case POLICY_LOCAL:
-		return ask(session, address);
-	case POLICY_ONWARD:
-		return (struct reply){0};
-	case POLICY_NOTHING:
-		return nothing_accepted(session, address);
-	default:
-		return refuse(session, address, "relaying denied",
-			reply_make(550, "5.7.1", "relaying denied"));
-	}
 }
 
 static struct reply
 add(struct session *session, const char *address,
-	const struct recipient_argument *argument)
+	const struct recipient_argument *argument, struct reply reply)
 {
 	struct envelope *envelope = &session->transaction.envelope;
 
 	if (envelope_add_recipient(
-		    envelope, address, argument->notify, argument->orcpt) < 0)
-		return refuse(session, address, strerror(errno),
-			reply_make(452, "4.3.0", "out of memory"));
+		    envelope, address, argument->notify, argument->orcpt) < 0) {
+		log_refusal(session, address, 452, strerror(errno));
+		return reply_make(452, "4.3.0", "out of memory");
+	}
 	session->state = SESSION_RECIPIENT;
-	return reply_make(250, "2.1.5", "recipient ok");
+	return reply;
 }
 
 struct reply
 verb_rcpt(struct session *session, const char *argument, size_t len)
 {
 	char address[ADDRESS_TEXT_MAX + 1];
-	const char *me = session->settings.me;
 	struct recipient_argument rcpt;
-	struct path *path = &rcpt.path;
 	struct reply reply = read_argument(argument, len, &rcpt);
 
 	if (reply.code != 0)
@@ -155,19 +101,12 @@ verb_rcpt(struct session *session, const char *argument, size_t len)
 	if (session->transaction.envelope.recipients >=
 		(uint64_t)session->settings.recipients_max)
 		return reply_make(452, "4.5.3", "too many recipients");
-	bool is_postmaster = path->kind == PATH_POSTMASTER;
-	if (is_postmaster && address_set_domain(path, me, strlen(me)) < 0)
-		return reply_make(501, "5.1.3", "malformed recipient address");
-	address_write(address, sizeof address, path);
-	if (policy_append(&session->policy, path) < 0)
-		return refuse(session, address,
-			"RELAYCLIENT does not make an address of it",
-			reply_make(553, "5.1.3",
-				"this address cannot be relayed"));
-	address_write(address, sizeof address, path);
-	reply = judge(
-		session, judge_path(session, path, is_postmaster), address);
-	if (reply.code != 0)
-		return reply;
-	return add(session, address, &rcpt);
+	struct verdict verdict = judge_recipient(session, &rcpt.path);
+	address_write(address, sizeof address, &rcpt.path);
+	if (verdict.reply.code != 250) {
+		tell_missing(session);
+		log_refusal(session, address, verdict.reply.code, verdict.why);
+		return verdict.reply;
+	}
+	return add(session, address, &rcpt, verdict.reply);
 }

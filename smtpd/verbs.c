@@ -28,6 +28,8 @@ static const struct verb {
 	{"QUIT", SESSION_ANY, ARGUMENT_ANY, verb_quit},
 	{"VRFY", SESSION_ANY, ARGUMENT_NEEDED, verb_vrfy},
 	{"HELP", SESSION_ANY, ARGUMENT_ANY, verb_help},
+	{"XCLIENT", SESSION_CONNECTED | SESSION_GREETED, ARGUMENT_NEEDED,
+		verb_xclient},
 	{"EXPN", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"TURN", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"SEND", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},

@@ -1,0 +1,83 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "lib/deadline.h"
+#include "lib/service.h"
+#include "remote/lookup.h"
+
+static void
+cannot_tell(struct lookup_answer *answer, const char *socket_path,
+	const char *trouble)
+{
+	*answer = (struct lookup_answer){
+		.magic = LOOKUP_MAGIC, .meaning = LOOKUP_TEMPORARY};
+	snprintf(answer->text, sizeof answer->text, "%.100s: %.100s",
+		socket_path, trouble);
+}
+
+/* 0, or -1 with errno. */
+static int
+wait_readable(int fd, int64_t deadline_ms)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	int ready;
+
+	do
+		ready = poll(&wait, 1, deadline_left_ms(deadline_ms));
+	while (ready < 0 && errno == EINTR);
+	if (ready == 0)
+		errno = ETIMEDOUT;
+	return ready > 0 ? 0 : -1;
+}
+
+static int
+is_sound(const struct lookup_answer *answer)
+{
+	return answer->magic == LOOKUP_MAGIC &&
+	       answer->meaning >= LOOKUP_EXISTS &&
+	       answer->meaning <= LOOKUP_TEMPORARY &&
+	       memchr(answer->text, 0, sizeof answer->text) != NULL;
+}
+
+/* 0, or -1 with errno. */
+static int
+converse(int fd, const struct lookup_question *question, int64_t deadline_ms,
+	struct lookup_answer *answer)
+{
+	if (send(fd, question, sizeof *question, MSG_NOSIGNAL) !=
+			(ssize_t)sizeof *question ||
+		wait_readable(fd, deadline_ms) < 0)
+		return -1;
+	ssize_t got =
+		recv(fd, answer, sizeof *answer, MSG_TRUNC | MSG_DONTWAIT);
+	if (got < 0)
+		return -1;
+	errno = got == 0 ? ECONNRESET : EPROTO;
+	return got == (ssize_t)sizeof *answer && is_sound(answer) ? 0 : -1;
+}
+
+void
+lookup_mail_domain(const char *socket_path, const char *domain,
+	int64_t deadline_ms, struct lookup_answer *answer)
+{
+	struct lookup_question question = {
+		.magic = LOOKUP_MAGIC, .kind = LOOKUP_MAIL_DOMAIN};
+	size_t len = strlen(domain);
+
+	if (len >= sizeof question.domain) {
+		cannot_tell(answer, socket_path, strerror(ENAMETOOLONG));
+		return;
+	}
+	memcpy(question.domain, domain, len);
+	int fd = service_connect(socket_path, SOCK_SEQPACKET, deadline_ms);
+	if (fd < 0) {
+		cannot_tell(answer, socket_path, strerror(errno));
+		return;
+	}
+	if (converse(fd, &question, deadline_ms, answer) < 0)
+		cannot_tell(answer, socket_path, strerror(errno));
+	close(fd);
+}

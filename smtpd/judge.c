@@ -1,0 +1,318 @@
+#include <stdio.h>
+#include <string.h>
+#include "lib/deadline.h"
+#include "remote/lookup.h"
+#include "smtpd/configure.h"
+#include "smtpd/judge.h"
+#include "smtpd/patterns.h"
+
+/* How long the service lookup may take for an answer. */
+#define LOOKUP_MS (30 * 1000)
+
+/* A verdict by the line of a file; file NULL: by none. */
+static struct verdict
+by_line(const char *rule, const char *file, size_t line, struct reply reply)
+{
+	struct verdict verdict = {.reply = reply, .rule = rule, .line = line};
+
+	if (file == NULL)
+		snprintf(verdict.why, sizeof verdict.why, "%s", rule);
+	else
+		snprintf(verdict.file, sizeof verdict.file, "control/%s", file);
+	if (file != NULL && line > 0)
+		snprintf(verdict.why, sizeof verdict.why,
+			"%s, control/%s line %zu", rule, file, line);
+	else if (file != NULL)
+		snprintf(verdict.why, sizeof verdict.why, "%s, control/%s",
+			rule, file);
+	return verdict;
+}
+
+static struct verdict
+by_rule(const char *rule, struct reply reply)
+{
+	return by_line(rule, NULL, 0, reply);
+}
+
+static struct verdict
+with_reason(struct verdict verdict, const char *why)
+{
+	snprintf(verdict.why, sizeof verdict.why, "%s", why);
+	return verdict;
+}
+
+/* --- the connection --- */
+
+struct reply
+judge_greeting(const struct session *session)
+{
+	return reply_make(220, "", "%s ESMTP", session->settings.greeting);
+}
+
+static struct verdict
+ending(const char *rule, struct reply reply)
+{
+	reply.close_after = 1;
+	return by_rule(rule, reply);
+}
+
+static struct verdict
+by_record(const struct rules_record *record, struct verdict verdict)
+{
+	if (record->is_found)
+		snprintf(verdict.why, sizeof verdict.why,
+			"the rule \"%s\" of the client rules", record->rule);
+	return verdict;
+}
+
+struct verdict
+judge_client(struct session *session, const char *address, const char *name,
+	char *log, size_t size)
+{
+	struct rules_record record;
+	bool is_known = strcmp(address, "unknown") != 0;
+	const char *relay_client = NULL, *databytes = NULL;
+
+	*log = 0;
+	(void)configure_client(session, NULL, NULL, log, size);
+	/* Who is not known is nobody but everybody. */
+	if (rules_find(&session->rules, is_known ? address : "", name,
+		    &record) < 0) {
+		snprintf(log, size, "the client rules are damaged");
+		return ending("client rules",
+			reply_make(421, "4.3.0",
+				"this server's configuration needs care, try "
+				"again later"));
+	}
+	if (record.is_denied)
+		return by_record(
+			&record, ending("client rules",
+					 reply_make(554, "5.7.1",
+						 "no mail is taken from you")));
+	if (is_known) {
+		relay_client = rules_variable(&record, "RELAYCLIENT");
+		databytes = rules_variable(&record, "DATABYTES");
+	}
+	if (configure_client(session, relay_client, databytes, log, size) < 0)
+		return ending("client rules",
+			reply_make(421, "4.3.0",
+				"this server's configuration needs care, try "
+				"again later"));
+	return by_record(
+		&record, by_rule("client rules", judge_greeting(session)));
+}
+
+struct verdict
+judge_hello(const struct session *session, const char *name, size_t len)
+{
+	struct patterns_match match =
+		patterns_find_name(&session->settings.badhelo, name, len);
+
+	if (patterns_refuse(match))
+		return by_line("badhelo", "badhelo", match.line,
+			reply_make(550, "5.7.1",
+				"no mail is taken from a client of this name"));
+	struct reply yes = reply_make(250, "", "%s", session->settings.me);
+	if (match.exception != 0)
+		return by_line("exception", "badhelo", match.exception, yes);
+	return by_rule("no rule", yes);
+}
+
+/* --- the sender --- */
+
+static struct verdict
+refuse_sender(size_t line)
+{
+	return by_line("badmailfrom", "badmailfrom", line,
+		reply_make(553, "5.7.1", "no mail is taken from this sender"));
+}
+
+static struct verdict
+unknown_domain(enum lookup_meaning meaning, const char *why)
+{
+	const char *rule = "mailfromcheck";
+
+	switch (meaning) {
+	case LOOKUP_NO_DOMAIN:
+		return with_reason(
+			by_line(rule, rule, 1,
+				reply_make(550, "5.1.8",
+					"the sender's domain does not exist")),
+			why);
+	case LOOKUP_NULL_MX:
+		return with_reason(
+			by_line(rule, rule, 1,
+				reply_make(550, "5.7.27",
+					"the sender's domain takes no mail")),
+			why);
+	default:
+		return with_reason(
+			by_line(rule, rule, 1,
+				reply_make(451, "4.1.8",
+					"cannot check the sender's domain now, "
+					"try again later")),
+			why);
+	}
+}
+
+/* Our own clients and domains need no proof, and a literal no name. A verdict
+ * without a rule means that there is nothing against it. */
+static struct verdict
+check_domain(const struct session *session, const struct path *sender)
+{
+	struct lookup_answer answer;
+	char path[HOME_NAME_MAX], why[600];
+
+	if (!session->settings.check_mailfrom || sender->kind == PATH_NULL ||
+		session->policy.may_relay || sender->domain[0] == '[' ||
+		domains_has(&session->policy.locals, sender->domain,
+			sender->domain_len))
+		return (struct verdict){0};
+	lookup_mail_domain(home_path(&session->home, "socket/lookup", path),
+		sender->domain, deadline_after_ms(LOOKUP_MS), &answer);
+	if (answer.meaning == LOOKUP_EXISTS)
+		return (struct verdict){0};
+	snprintf(why, sizeof why, "control/mailfromcheck: %s: %s",
+		sender->domain, answer.text);
+	return unknown_domain(answer.meaning, why);
+}
+
+struct verdict
+judge_sender(struct session *session, const struct path *sender, uint64_t size)
+{
+	uint64_t limit = (uint64_t)session->databytes;
+	struct reply yes = reply_make(250, "2.1.0", "sender ok");
+
+	session->transaction.bad_sender_line = 0;
+	if (limit > 0 && size > limit)
+		return by_line("databytes", "databytes", 0,
+			reply_make(552, "5.3.4",
+				"the message is too big, at most %llu octets "
+				"are taken",
+				(unsigned long long)limit));
+	struct patterns_match match =
+		patterns_find_address(&session->settings.badmailfrom, sender);
+	if (patterns_refuse(match)) {
+		if (session->settings.refuse_at_mail)
+			return refuse_sender(match.line);
+		session->transaction.bad_sender_line = match.line;
+		return by_line(
+			"badmailfrom, at RCPT", "badmailfrom", match.line, yes);
+	}
+	struct verdict verdict = check_domain(session, sender);
+	if (verdict.rule != NULL)
+		return verdict;
+	if (match.exception != 0)
+		return by_line(
+			"exception", "badmailfrom", match.exception, yes);
+	return by_rule("no rule", yes);
+}
+
+/* --- a recipient --- */
+
+/* Whether somebody has the address. */
+static struct verdict
+ask(struct session *session, const struct path *path, struct verdict yes)
+{
+	char address[ADDRESS_TEXT_MAX + 1];
+	char socket_path[HOME_NAME_MAX], why[600];
+
+	address_write(address, sizeof address, path);
+	switch (policy_ask(&session->resolve_fd,
+		home_path(&session->home, "socket/resolve", socket_path),
+		address, deadline_after_ms(SESSION_RESOLVE_MS), why,
+		sizeof why)) {
+	case POLICY_EXISTS:
+	case POLICY_ELSEWHERE:
+		return yes;
+	case POLICY_NOBODY:
+		return with_reason(
+			by_rule("resolve", reply_make(550, "5.1.1",
+						   "nobody has this address")),
+			why);
+	default:
+		return with_reason(
+			by_rule("resolve",
+				reply_make(451, "4.3.0",
+					"cannot check this address now, try "
+					"again later")),
+			why);
+	}
+}
+
+/* Postmaster without a domain is ours always (RFC 5321 section 4.5.1). */
+static enum policy_verdict
+judge_domain(const struct session *session, const struct path *path,
+	bool is_postmaster)
+{
+	enum policy_verdict verdict =
+		policy_judge(&session->policy, path->domain, path->domain_len);
+
+	if (is_postmaster && verdict == POLICY_REFUSED)
+		return POLICY_LOCAL;
+	return verdict;
+}
+
+/* What lets the recipient's domain pass. */
+static struct verdict
+passing(const struct session *session, const struct path *path)
+{
+	const struct policy *policy = &session->policy;
+	struct reply yes = reply_make(250, "2.1.5", "recipient ok");
+
+	if (policy->may_relay)
+		return by_rule("RELAYCLIENT", yes);
+	return by_line("rcpthosts", "rcpthosts",
+		policy_line(&policy->rcpthosts, path->domain, path->domain_len),
+		yes);
+}
+
+static struct verdict
+judge_path(struct session *session, struct path *path, bool is_postmaster)
+{
+	switch (judge_domain(session, path, is_postmaster)) {
+	case POLICY_LOCAL:
+		return ask(session, path, passing(session, path));
+	case POLICY_ONWARD:
+		return passing(session, path);
+	case POLICY_NOTHING:
+		return with_reason(by_line("rcpthosts", "rcpthosts", 0,
+					   reply_make(451, "4.3.0",
+						   "this server accepts no "
+						   "mail now")),
+			"no rcpthosts");
+	default:
+		return with_reason(
+			by_line("rcpthosts", "rcpthosts", 0,
+				reply_make(550, "5.7.1", "relaying denied")),
+			"relaying denied");
+	}
+}
+
+struct verdict
+judge_recipient(struct session *session, struct path *path)
+{
+	const char *me = session->settings.me;
+	bool is_postmaster = path->kind == PATH_POSTMASTER;
+	size_t bad_sender = session->transaction.bad_sender_line;
+
+	if (is_postmaster && address_set_domain(path, me, strlen(me)) < 0)
+		return by_rule(
+			"syntax", reply_make(501, "5.1.3",
+					  "malformed recipient address"));
+	if (bad_sender != 0)
+		return refuse_sender(bad_sender);
+	struct patterns_match match =
+		patterns_find_address(&session->settings.badrcptto, path);
+	if (patterns_refuse(match))
+		return by_line("badrcptto", "badrcptto", match.line,
+			reply_make(553, "5.7.1",
+				"no mail is taken for this address"));
+	if (policy_append(&session->policy, path) < 0)
+		return with_reason(
+			by_rule("RELAYCLIENT",
+				reply_make(553, "5.1.3",
+					"this address cannot be relayed")),
+			"RELAYCLIENT does not make an address of it");
+	return judge_path(session, path, is_postmaster);
+}

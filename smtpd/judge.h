@@ -1,0 +1,58 @@
+#ifndef SMTPD_JUDGE_H
+#define SMTPD_JUDGE_H
+
+/*
+ * What the policy answers at each step, and why: the same functions for smtpd,
+ * which sends the reply, and for smtp-why, which shows the rest. Each takes what
+ * the client said, already read and found well-formed, and the session for what
+ * is known by then. None of them opens a transaction or says anything to anybody
+ * but the services resolve and lookup.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/reply.h"
+#include "smtpd/session.h"
+
+#define VERDICT_FILE_MAX 120
+
+struct verdict {
+	struct reply reply; /* the whole of it, also when it is "yes" */
+	const char *rule;   /* what decided: a name for people, a constant */
+	/* The control file whose line decided, below the home; "" if none did.
+	 * line is 0 where the file as a whole did, by being there or not. */
+	char file[VERDICT_FILE_MAX];
+	size_t line;
+	char why[700]; /* a sentence for the log: rule, file and line */
+};
+
+struct reply judge_greeting(const struct session *session);
+
+/*
+ * A client that is not the peer, by session->rules: sets what it may from now
+ * on. 220, 554 if the rules deny it, 421 if they cannot be read. *log is a
+ * sentence for the log where the rules themselves are wrong; "" otherwise.
+ */
+struct verdict judge_client(struct session *session, const char *address,
+	const char *name, char *log, size_t size);
+
+/* HELO and EHLO: 250, or 550 by badhelo. */
+struct verdict
+judge_hello(const struct session *session, const char *name, size_t len);
+
+/*
+ * MAIL: 250, 552 by databytes (size is 0 if none was given), 553 by badmailfrom,
+ * 550 or 451 by mailfromcheck. Where badmailfrom is to refuse at RCPT, the
+ * verdict is 250 and session->transaction.bad_sender_line is set.
+ */
+struct verdict
+judge_sender(struct session *session, const struct path *sender, uint64_t size);
+
+/*
+ * RCPT: 250, or the refusal. *path becomes the address as it goes into the
+ * envelope: a domain for postmaster, RELAYCLIENT's value appended. May ask
+ * resolve over session->resolve_fd.
+ */
+struct verdict judge_recipient(struct session *session, struct path *path);
+
+#endif

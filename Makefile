@@ -82,6 +82,7 @@ remote = remote/remote.o remote/destinations.o remote/lines.o \
 	remote/client_message.o remote/client_content.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o
+lookup = remote/lookup.o remote/dns.o remote/dns_message.o
 local = local/local.o local/jobs.o local/deliveries.o \
 	local/work.o local/resolve_ask.o local/warden_ask.o \
 	queue/layout.o queue/job_check.o queue/job_file.o queue/message_file.o \
@@ -111,13 +112,18 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	tools/queue_what.o tools/queue_mend.o tools/queue_mend_file.o \
 	tools/queue_walk.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
+smtp-why = tools/smtp_why.o tools/json.o smtpd/configure.o smtpd/judge.o \
+	smtpd/networks.o smtpd/patterns.o smtpd/policy.o smtpd/rules.o \
+	smtpd/session.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
+tcp-env = tools/tcp_env.o
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o
 
-HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local \
-	sendmail queue-list queue-stat queue-check queue-request maildirmake
-DYNAMIC_PROGRAMS = resolve warden authd user-add user-passwd
+HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local lookup \
+	sendmail queue-list queue-stat queue-check queue-request maildirmake \
+	smtp-why
+DYNAMIC_PROGRAMS = resolve tcp-env warden authd user-add user-passwd
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # One program under several names.
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
@@ -165,7 +171,7 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 	sh tools/make-owfat-archive $@
 
 # A program is its list of objects; the map beside it says what else came in.
-$(BUILD)/remote: LIBRARIES = $(RESOLV)
+$(BUILD)/remote $(BUILD)/lookup: LIBRARIES = $(RESOLV)
 $(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT)
 $(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)
 $(DYNAMIC_PROGRAMS:%=$(BUILD)/%): KIND = -pie

@@ -22,6 +22,7 @@ ROLES = {
               4096, 256),
     "resolve": ("_keep-resolve", "_keep-resolve", ("keep-suite", "keep-users"),
                 4096, 256),
+    "lookup": ("_keep-lookup", "_keep-lookup", (), 64, 64),
     "authd": ("_keep-auth", "_keep-auth", ("keep-suite", "keep-users", "shadow"),
               32, 256),
     "smtpd": ("_keep-smtpd", "keep-suite", (), 16, 128),

@@ -231,7 +231,7 @@ crash: all
 	-sh tools/packages crash
 	KEEPMAIL_STOPS=0 KEEPMAIL_STATES=0 prove --timer -v \
 		tests/whole/stop-anywhere.t tests/whole/power-loss.t \
-		tests/crash/disks.t
+		tests/crash/disks.t tests/model/model.t
 
 fuzz: fuzz-targets
 	sh tests/fuzz/fuzz.t -max_total_time=$(FUZZ_SECONDS)

@@ -74,7 +74,7 @@ queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/scan.o queue/requests.o queue/operate.o queue/search.o \
 	queue/request.o queue/admit.o queue/waiting.o queue/picks.o \
 	queue/flows.o queue/heap.o queue/adopt.o queue/jobs.o \
-	queue/results.o queue/commit.o queue/schedule.o queue/bounce.o \
+	queue/results.o queue/history.o queue/commit.o queue/schedule.o queue/bounce.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
 	remote/route.o
 remote = remote/remote.o remote/destinations.o remote/lines.o \

@@ -29,7 +29,9 @@ log_line(const char *format, ...)
 		length = 0;
 	if ((size_t)length >= sizeof text)
 		length = sizeof text - 1;
-	at = (size_t)snprintf(line, 50, "%.40s: ", log_program);
+	at = log_program[0] == 0
+		     ? 0
+		     : (size_t)snprintf(line, 50, "%.40s: ", log_program);
 	for (int i = 0; i < length; i++) {
 		unsigned char c = (unsigned char)text[i];
 

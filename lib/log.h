@@ -10,7 +10,8 @@
 
 #define LOG_LINE_MAX 1000
 
-/* Names the program in front of every line. The text must live on. */
+/* Names the program in front of every line; "" is no name. The text must live
+ * on. */
 void log_start(const char *program);
 
 /* Formats as printf does, escapes, writes "program: text\n". Keeps errno. */

@@ -161,6 +161,14 @@ sender_flow(struct runner *runner, const struct envelope *envelope,
 	return flow;
 }
 
+static unsigned long long
+inode_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : (unsigned long long)st.st_ino;
+}
+
 static void
 enter(struct runner *runner, struct message *message)
 {
@@ -201,6 +209,7 @@ message_load(struct runner *runner, const char *id, const char *place, int fd,
 		memcpy(message->id, id, IDENT_LENGTH + 1);
 		snprintf(message->place, sizeof message->place, "%s", place);
 		message->fd = fd;
+		message->inode = inode_of(fd);
 		enter(runner, message);
 		return message;
 	}

@@ -313,7 +313,8 @@ discard(struct bounce *bounce)
 	stralloc records = STRALLOC_ZERO;
 	int result = 0;
 
-	log_line("triple bounce: discarding msg %s", bounce->message->id);
+	log_line("triple bounce: discarding bounce/%llu id %s",
+		bounce->message->inode, bounce->message->id);
 	for (uint32_t i = 0; result == 0 && i < bounce->count; i++) {
 		const struct message_recipient_state *state =
 			&file->state[bounce->number[i]];
@@ -351,8 +352,7 @@ send_one(struct bounce *bounce)
 	address_it(bounce);
 	if (submit(bounce) < 0)
 		return -1;
-	log_line("%s msg %s qp %s", name(bounce), bounce->message->id,
-		bounce->submission.id);
+	history_bounce(bounce->message, name(bounce), bounce->submission.id);
 	/* If this fails or we are killed here, a second one will go out: better
 	 * than none. */
 	return record_told(bounce, bounce->submission.id) < 0 ? -1 : 1;

@@ -97,7 +97,7 @@ finish(struct runner *runner, struct message *message)
 	uint64_t due_ms = next_due_ms(message);
 
 	if (message->is_over) {
-		log_line("end msg %s", message->id);
+		history_end(message);
 		message_forget(runner, message);
 		return;
 	}

@@ -104,16 +104,6 @@ pack_job(const struct pick *pick, stralloc *octets)
 	return result;
 }
 
-void
-jobs_log_status(const struct runner *runner)
-{
-	log_line("status: local %u/%u remote %u/%u",
-		runner->jobs_out[CHANNEL_LOCAL],
-		(unsigned)runner->settings.concurrencylocal,
-		runner->jobs_out[CHANNEL_REMOTE],
-		(unsigned)runner->settings.concurrencyremote);
-}
-
 /* Writes the job file of a pick and fills in its slot. */
 static int
 make_job(struct runner *runner, const struct pick *pick, struct job_slot *slot)
@@ -153,9 +143,7 @@ hand_out(struct runner *runner, struct pick *pick)
 	}
 	for (uint32_t i = 0; i < pick->recipients; i++) {
 		message->in_hand[pick->recipient[i]] = slot->number + 1;
-		log_line("starting delivery %lu: msg %s to %s %s",
-			++runner->deliveries, message->id,
-			channel_name(flow->channel),
+		history_start(message, ++runner->deliveries, flow->channel,
 			message->file.envelope.recipient[pick->recipient[i]]
 				.address);
 	}
@@ -163,7 +151,7 @@ hand_out(struct runner *runner, struct pick *pick)
 	flow->out++;
 	message->jobs_out++;
 	runner->jobs_out[flow->channel]++;
-	jobs_log_status(runner);
+	history_status(runner);
 	snprintf(line, sizeof line, "%s/%s.%x", slot->dest, message->id,
 		slot->number);
 	pick_free(runner, pick);

@@ -25,22 +25,6 @@ find_slot(const struct message *message, enum channel channel, const char *dest,
 	return NULL;
 }
 
-/* qmail's log has underscores for spaces in reply texts. */
-static void
-log_outcome(unsigned long delivery, enum outcome outcome, const char *text)
-{
-	char words[OUTCOME_TEXT_MAX + 1];
-	const char *verdict = outcome == OUTCOME_DEFERRED ? "deferral"
-			      : outcome == OUTCOME_FAILED ? "failure"
-							  : "success";
-
-	snprintf(words, sizeof words, "%s", text);
-	for (char *p = words; *p; p++)
-		if (*p == ' ')
-			*p = '_';
-	log_line("delivery %lu: %s: %s", delivery, verdict, words);
-}
-
 /* Turns a recipient's result into what is recorded: without a result it counts
  * as deferred, and too old a deferral as a failure. */
 static void
@@ -105,7 +89,8 @@ record_results(struct runner *runner, struct message *message,
 			free(new[i].text);
 			continue;
 		}
-		log_outcome(slot->delivery + i, new[i].outcome, new[i].text);
+		history_outcome(
+			slot->delivery + i, new[i].outcome, new[i].text);
 		free(state->text);
 		state->text = new[i].text;
 		state->outcome = new[i].outcome;
@@ -145,7 +130,7 @@ results_record(struct runner *runner, struct message *message,
 			&message->file.state[recipient[i]];
 		char *copy = strdup(text);
 
-		log_outcome(++runner->deliveries, outcome, text);
+		history_outcome(++runner->deliveries, outcome, text);
 		if (copy != NULL) {
 			free(state->text);
 			state->text = copy;
@@ -194,7 +179,7 @@ end_slot(struct runner *runner, struct message *message, struct job_slot *slot,
 	message->jobs_out--;
 	runner->jobs_out[slot->channel]--;
 	flow->out--;
-	jobs_log_status(runner);
+	history_status(runner);
 	if (job != NULL)
 		judge_destination(runner, flow, slot, job->reach);
 	else if (flow->state == FLOW_PROBING)

@@ -408,7 +408,7 @@ main(int argc, char **argv)
 	char why[300];
 
 	(void)argv;
-	log_start("queue-runner");
+	log_start(""); /* analysers count words from the time on */
 	if (argc > 1) {
 		log_line("usage: queue-runner");
 		return STATUS_MISUSE;

@@ -76,6 +76,7 @@ struct pick {
 struct message {
 	struct message *next; /* in the table */
 	char id[21];
+	unsigned long long inode;    /* its number in the log */
 	char place[LAYOUT_PATH_MAX]; /* where its file is */
 	int fd;
 	struct message_file file;
@@ -274,7 +275,6 @@ int message_join(struct message *message, struct flow *flow);
 
 /* Hands out ready work as far as the channels may have more. */
 void jobs_hand_out(struct runner *runner);
-void jobs_log_status(const struct runner *runner);
 
 /* A new slot of the message, zeroed; NULL without memory. */
 struct job_slot *jobs_add_slot(struct message *message);
@@ -335,6 +335,18 @@ void results_sweep(struct runner *runner, struct message *message);
 int results_record(struct runner *runner, struct message *message,
 	const uint32_t *recipient, uint32_t recipients, enum outcome outcome,
 	uint64_t due_ms, const char *text);
+
+/* --- history.c: the log as qmail's analysers read it --- */
+
+void history_new(const struct message *message);
+void history_start(const struct message *message, unsigned long delivery,
+	enum channel channel, const char *address);
+void
+history_outcome(unsigned long delivery, enum outcome outcome, const char *text);
+void history_status(const struct runner *runner);
+void
+history_bounce(const struct message *message, const char *kind, const char *id);
+void history_end(const struct message *message);
 
 /* --- commit.c: what is recorded becomes durable, in groups --- */
 

@@ -81,16 +81,6 @@ is_id(const char *name)
 
 /* --- incoming --- */
 
-static void
-log_message(const struct message *message)
-{
-	log_line("new msg %s", message->id);
-	log_line("info msg %s: bytes %llu from <%s> qp %s uid %u", message->id,
-		(unsigned long long)message->file.header.content_octets,
-		message->file.envelope.reverse_path, message->id,
-		message->file.envelope.origin.uid);
-}
-
 /* True if the file is empty or has nothing but zeroes where its header would be:
  * its writer came no further. */
 static bool
@@ -179,7 +169,7 @@ scan_take(struct runner *runner, const char *id, bool synced)
 	}
 	struct message *message = message_load(runner, id, path, fd, !synced);
 	if (message != NULL) {
-		log_message(message);
+		history_new(message);
 		admit(runner, message, false);
 	}
 }

@@ -185,7 +185,7 @@ class Instance:
 
     def starts(self, service):
         """How often a long-lived service has begun its work."""
-        return len(re.findall(r": (?:takes|answers|runs)\b",
+        return len(re.findall(r"[: ](?:takes|answers|runs)\b",
                               self.log(service)))
 
     def pid(self, service):

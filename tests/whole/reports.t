@@ -192,7 +192,7 @@ def failure(host):
            paragraphs)
     tap.ok("Please ask the postmaster.\n\nOr wait.\n" in report.words,
            "the lines of bouncetext", report.words)
-    tap.ok(f"bounce msg {ident} qp " in host.log("queue-runner"),
+    tap.ok(f" id {ident} report " in host.log("queue-runner"),
            "the log says so")
 
 
@@ -350,9 +350,11 @@ def triple(host):
     ident = send(host, [("bad@plain.test", [])], sender="")
     tap.ok(host.wait_empty(), "the queue is empty", host.queued())
     log = host.log("queue-runner")
-    found = re.search(rf"double bounce msg {ident} qp (\w+)", log)
+    found = re.search(rf"double bounce msg \d+ qp \d+ id {ident} report "
+                      r"(\w+)", log)
     tap.ok(found, "a double bounce is sent")
-    tap.ok(found and f"triple bounce: discarding msg {found.group(1)}" in log,
+    tap.ok(found and re.search(
+        rf"triple bounce: discarding bounce/\d+ id {found.group(1)}", log),
            "…fails, and is dropped with a word in the log", log[-2000:])
     tap.ok("RCPT TO:<bad-admin@plain.test>" in host.plain.lines and not any(
         "#@[]" in line for line in host.plain.lines),

@@ -2,19 +2,20 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include "lib/role.h"
 
 /*
- * The list of system calls, as a BPF program made by hand: one comparison for
- * each allowed call, the frequent ones first. A call that is not listed kills the
- * process, except that numbers newer than we know answer ENOSYS, which C
- * libraries of the future take as "not there". socket() is allowed for unix
- * sockets alone unless the role reaches the network; otherwise it answers
- * EAFNOSUPPORT.
+ * The list of system calls, as a BPF program made by hand that searches the
+ * ranges of allowed numbers by halves. A call that is not listed kills the
+ * process, except that numbers newer than we know answer ENOSYS, which C libraries
+ * of the future take as "not there". socket() is allowed for unix sockets alone
+ * unless the role reaches the network; otherwise it answers EAFNOSUPPORT.
  */
 
 /* The highest number in any table that we have read (process_mrelease …). */
@@ -41,6 +42,8 @@
 #endif
 
 #define CALLS_MAX 200
+/* A jump goes over half of the edges, two lines each, and has eight bits. */
+#define EDGES_MAX 250
 
 /* Each row: the class, then the calls; 1 is "always". */
 #define ALWAYS 0x8000u
@@ -51,7 +54,6 @@ struct row {
 };
 
 static const struct row table[] = {
-	/* what a connection does all day */
 	{ALWAYS, __NR_read},
 	{ALWAYS, __NR_write},
 	{ALWAYS, __NR_ppoll},
@@ -219,8 +221,13 @@ static const struct row table[] = {
 };
 
 struct filter {
-	struct sock_filter line[2 * CALLS_MAX + 20];
+	/* A comparison and an answer for each edge, and the rest. */
+	struct sock_filter line[2 * EDGES_MAX + 20];
 	unsigned short lines;
+	/* Where the answer changes: from an even place on the numbers are
+	 * allowed, from an odd one on they are not. */
+	unsigned edge[2 * CALLS_MAX];
+	unsigned edges;
 };
 
 static void
@@ -250,12 +257,46 @@ skip_unless(unsigned comparison, unsigned number)
 		BPF_JMP | BPF_K | comparison, number, 0, 1);
 }
 
+/* Finds the ranges of numbers that are allowed. */
+static void
+find_edges(struct filter *filter, unsigned calls)
+{
+	bool is_allowed[NEWEST_CALL + 2] = {false};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].class & (calls | ALWAYS))
+			is_allowed[table[i].number] = true;
+	for (unsigned n = 0; n < NEWEST_CALL + 2; n++)
+		if (is_allowed[n] != (filter->edges % 2 == 1))
+			filter->edge[filter->edges++] = n;
+}
+
+/*
+ * Adds the search of the loaded number among the edges from first to before end,
+ * by halves. The kernel walks the whole program for every number there is when it
+ * is installed, which is once a connection and once a message: with one
+ * comparison a call that cost more than the process's fork.
+ */
+static void
+add_search(struct filter *filter, unsigned first, unsigned end)
+{
+	if (first == end) {
+		add(filter, answer(first % 2 == 1 ? SECCOMP_RET_ALLOW
+						  : SECCOMP_RET_KILL_PROCESS));
+		return;
+	}
+	unsigned middle = first + (end - first) / 2;
+	/* what is below the middle follows and is jumped over */
+	unsigned below = 2 * (middle - first) + 1;
+	add(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_K | BPF_JGE,
+			    filter->edge[middle], (uint8_t)below, 0));
+	add_search(filter, first, middle);
+	add_search(filter, middle + 1, end);
+}
+
 static void
 make_filter(struct filter *filter, unsigned calls)
 {
-	_Static_assert(sizeof(table) / sizeof(table[0]) <= CALLS_MAX,
-		"the filter has room for every call of the table");
-
 	add(filter, load(offsetof(struct seccomp_data, arch)));
 	add(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_K | BPF_JEQ,
 			    THIS_ARCHITECTURE, 1, 0));
@@ -267,13 +308,7 @@ make_filter(struct filter *filter, unsigned calls)
 #endif
 	add(filter, skip_unless(BPF_JGT, NEWEST_CALL));
 	add(filter, answer(SECCOMP_RET_ERRNO | ENOSYS));
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		if ((table[i].class & (calls | ALWAYS)) == 0)
-			continue;
-		add(filter, skip_unless(BPF_JEQ, (unsigned)table[i].number));
-		add(filter, answer(SECCOMP_RET_ALLOW));
-	}
-	if (calls & CALLS_CONNECT) {
+	if ((calls & CALLS_CONNECT) && !(calls & CALLS_NETWORK)) {
 		/* socket() by its family, the low half of the first argument */
 		add(filter,
 			(struct sock_filter)BPF_JUMP(
@@ -283,7 +318,7 @@ make_filter(struct filter *filter, unsigned calls)
 		add(filter, answer(SECCOMP_RET_ALLOW));
 		add(filter, answer(SECCOMP_RET_ERRNO | EAFNOSUPPORT));
 	}
-	add(filter, answer(SECCOMP_RET_KILL_PROCESS));
+	add_search(filter, 0, filter->edges);
 }
 
 int
@@ -293,6 +328,11 @@ role_filter_install(unsigned calls)
 
 	if (SANITIZED)
 		return 0;
+	find_edges(&filter, calls);
+	if (filter.edges > EDGES_MAX) {
+		errno = E2BIG;
+		return -1;
+	}
 	make_filter(&filter, calls);
 	struct sock_fprog program = {filter.lines, filter.line};
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);

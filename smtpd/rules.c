@@ -25,7 +25,7 @@ rules_close(struct rules *rules)
 	rules->is_open = false;
 }
 
-/* What tcprules writes: "D", or texts that begin with "+" and end in NUL. */
+/* What tcprules writes: "D" or "+NAME=VALUE", each with its NUL. */
 static int
 check_data(struct rules_record *record)
 {
@@ -34,14 +34,11 @@ check_data(struct rules_record *record)
 	while (at < end) {
 		const char *nul = memchr(at, 0, (size_t)(end - at));
 
-		if (*at == 'D') {
-			record->is_denied = true;
-			at++;
-		} else if (*at == '+' && nul != NULL) {
-			at = nul + 1;
-		} else {
+		if (nul == NULL || (*at != 'D' && *at != '+'))
 			return -1;
-		}
+		if (*at == 'D')
+			record->is_denied = true;
+		at = nul + 1;
 	}
 	return 0;
 }
@@ -124,7 +121,7 @@ rules_variable(const struct rules_record *record, const char *name)
 	const char *value = NULL;
 
 	/* The last of two holds, as it does in an environment. */
-	for (; at != NULL && at < end; at += *at == 'D' ? 1 : strlen(at) + 1)
+	for (; at != NULL && at < end; at += strlen(at) + 1)
 		if (*at == '+' && strncmp(at + 1, name, len) == 0 &&
 			at[len + 1] == '=')
 			value = at + len + 2;

@@ -25,7 +25,7 @@ struct rules {
 struct rules_record {
 	bool is_found, is_denied;
 	char rule[300];	  /* its address, "" also for the rule for all */
-	const char *data; /* "+NAME=VALUE" NUL, again and again */
+	const char *data; /* "D" or "+NAME=VALUE", each with its NUL */
 	size_t len;
 };
 

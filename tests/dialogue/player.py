@@ -10,6 +10,10 @@ A transcript is a text file; the first characters of a line say what it is:
   @queue WHEN CODE TEXT   the queue refuses: WHEN is open, content or end;
                  "@queue gone": there is none; "@queue lose": no answer
   @resolve gone  there is no address service
+  @lookup gone   there is no service that asks DNS
+  @rules TEXT    the rules of tcprules, as control/tcp.smtp.cdb
+  @client A N L  who the message's client is: address, name, login; without it
+                 192.0.2.1 client.example, and no login
   @modes …       of whole, line and byte, all three without it
   @status N      the exit status, 0 without it
   @silent        the client neither sends nor closes from here on
@@ -75,6 +79,8 @@ class Transcript:
         self.control = {"me": b"host.test", "locals": b"host.test",
                         "rcpthosts": b"host.test\nbackup.test"}
         self.env, self.queue, self.resolve = {}, [], ""
+        self.lookup, self.rules = "", None
+        self.client = ["192.0.2.1", "client.example", ""]
         self.modes, self.status = MODES, 0
         self.steps = []         # ("C", octets), ("S", text), ("close", )
         self.messages, self.log = [], []
@@ -124,6 +130,12 @@ class Transcript:
             self.queue = rest.split(" ", 2)
         elif word == "resolve":
             self.resolve = rest
+        elif word == "lookup":
+            self.lookup = rest
+        elif word == "rules":
+            self.rules = octets(rest)
+        elif word == "client":
+            self.client = (rest.split(" ") + ["", ""])[:3]
         elif word == "modes":
             self.modes = rest.split()
         elif word == "status":
@@ -214,7 +226,7 @@ def texts(payload, count):
     return found, payload
 
 
-def read_envelope(payload):
+def read_envelope(payload, client):
     """The envelope's records (doc/queue.md) as a line of a transcript."""
     sender, recipients, body, origin, asked = None, [], 0, None, ""
     while payload:
@@ -246,15 +258,16 @@ def read_envelope(payload):
             raise AssertionError(f"record {kind}")
     kind, (address, name, hello, protocol, user, tls) = origin
     assert (kind, address, name, user, tls) == \
-        (2, "192.0.2.1", "client.example", "", ""), origin
+        (2, client[0], client[1], client[2], ""), origin
     line = f"from=<{sender}> " + " ".join(f"to=<{a}>" for a in recipients) \
         + f" body={body} hello={hello}{asked}"
     return line, hello, protocol, recipients
 
 
 class Queue(Service):
-    def __init__(self, home, uid, refusal):
+    def __init__(self, home, uid, refusal, client):
         self.refusal = refusal
+        self.client = client
         self.opened = self.taken_back = 0
         self.messages = []
         self.faults = []
@@ -300,7 +313,7 @@ class Queue(Service):
                 continue
             assert kind == "E"
             break
-        line, hello, protocol, recipients = read_envelope(payload)
+        line, hello, protocol, recipients = read_envelope(payload, self.client)
         content = self.without_trace(content, ident, hello, protocol,
                                      recipients)
         if when == "end":
@@ -312,7 +325,9 @@ class Queue(Service):
         connection.sendall(struct.pack(">BI", ord("A"), 20) + ident.encode())
 
     def without_trace(self, content, ident, hello, protocol, recipients):
-        form = (r"Received: from (\S+) \(client\.example \[192\.0\.2\.1\]\)\n"
+        literal = ("IPv6:" if ":" in self.client[0] else "") + self.client[0]
+        form = (rf"Received: from (\S+) \({re.escape(self.client[1])} "
+                rf"\[{re.escape(literal)}\]\)\n"
                 rf"\tby host\.test with {protocol} id {ident}"
                 + (rf"\n\tfor <{re.escape(recipients[0])}>"
                    if len(recipients) == 1 else "")
@@ -353,6 +368,30 @@ class Resolve(Service):
                                         b"s:user", b"", b"", text))
 
 
+class Lookup(Service):
+    """Answers by the first label of a domain."""
+    EXISTS, NO_DOMAIN, NULL_MX, TEMPORARY = 1, 2, 3, 4
+    MAGIC = 0x6b6c7531
+
+    def __init__(self, home, uid):
+        super().__init__(os.path.join(home, "socket/lookup"),
+                         socket.SOCK_SEQPACKET, uid)
+
+    def serve(self, connection):
+        record = connection.recv(4096)
+        magic, kind, domain = struct.unpack("=II256s", record)
+        word = domain.split(b".")[0].split(b"\0")[0]
+        meaning = {b"none": self.NO_DOMAIN, b"null": self.NULL_MX,
+                   b"later": self.TEMPORARY}.get(word, self.EXISTS)
+        if word == b"silent":
+            return
+        if (magic, kind) != (self.MAGIC, 1) or word == b"nonsense":
+            connection.send(b"x" * 264)
+        else:
+            connection.send(struct.pack("=II256s", self.MAGIC, meaning,
+                                        b"as DNS says"))
+
+
 # --- one session -------------------------------------------------------------
 
 class Home:
@@ -374,14 +413,22 @@ class Home:
         if self.user:
             os.chown(os.path.join(self.folder, "control/private"), self.uid,
                      -1)
-        self.queue = self.resolve = None
+        if transcript.rules is not None:
+            subprocess.run(["tcprules", "tcp.smtp.cdb", "tcp.smtp.tmp"],
+                           input=transcript.rules + b"\n", check=True,
+                           cwd=os.path.join(self.folder, "control"))
+            os.chmod(os.path.join(self.folder, "control/tcp.smtp.cdb"), 0o644)
+        self.queue = self.resolve = self.lookup = None
+        if transcript.lookup != "gone":
+            self.lookup = Lookup(self.folder, self.uid)
         if transcript.queue[:1] != ["gone"]:
-            self.queue = Queue(self.folder, self.uid, transcript.queue)
+            self.queue = Queue(self.folder, self.uid, transcript.queue,
+                               transcript.client)
         if transcript.resolve != "gone":
             self.resolve = Resolve(self.folder, self.uid)
 
     def end(self):
-        for service in (self.queue, self.resolve):
+        for service in (self.queue, self.resolve, self.lookup):
             if service:
                 service.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -52,7 +52,7 @@ OWFAT = $(BUILD)/libowfat_safe.a
 # What two or more programs share. The archive lets each program take only what
 # it uses; the lists of objects below say what a program is made of.
 LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/cdbfile.o \
-	lib/date.o lib/deadline.o lib/descriptors.o lib/domains.o lib/dots.o \
+	lib/counter.o lib/date.o lib/deadline.o lib/descriptors.o lib/domains.o lib/dots.o \
 	lib/durable.o lib/envelope.o lib/escape.o lib/fields.o lib/frames.o \
 	lib/home.o lib/ident.o lib/line.o lib/log.o lib/output.o lib/pack.o \
 	lib/records.o lib/reply.o lib/role.o lib/role_filter.o lib/service.o \
@@ -98,6 +98,7 @@ pop3d = pop3d/login.o pop3d/auth_ask.o
 authd = tools/authd.o tools/auth_check.o tools/auth_program.o \
 	tools/auth_system.o tools/secrets.o local/warden_ask.o \
 	lib/accounts_system.o
+countd = tools/countd.o tools/counts.o tools/counts_file.o
 sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
 	tools/spool.o tools/queue_show.o tools/json.o tools/queue_walk.o queue/submit.o \
 	queue/layout.o queue/message_file.o
@@ -121,7 +122,7 @@ user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o
 
 HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local lookup \
-	sendmail queue-list queue-stat queue-check queue-request maildirmake \
+	sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
 	smtp-why
 DYNAMIC_PROGRAMS = resolve tcp-env warden authd user-add user-passwd
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)

@@ -25,6 +25,7 @@ ROLES = {
     "lookup": ("_keep-lookup", "_keep-lookup", (), 64, 64),
     "authd": ("_keep-auth", "_keep-auth", ("keep-suite", "keep-users", "shadow"),
               32, 256),
+    "countd": ("_keep-count", "_keep-count", (), 4096, 512),
     "smtpd": ("_keep-smtpd", "keep-suite", (), 16, 128),
     "pop3d": ("_keep-pop3d", "keep-suite", (), 16, 64),
 }

@@ -1,9 +1,11 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
 #include "smtpd/client.h"
 #include "smtpd/configure.h"
+#include "smtpd/decision.h"
 #include "smtpd/judge.h"
 #include "smtpd/networks.h"
 #include "smtpd/proxy.h"
@@ -40,8 +42,10 @@ client_change(struct session *session, const char *address, const char *name)
 	if (*why != 0)
 		log_line("%s", why);
 	if (verdict.reply.code != 220)
-		log_line("refused client=%s: %d %s", peer->address,
-			verdict.reply.code, verdict.why);
+		decision_log(session, &(struct decision){.at = "CONNECT",
+					      .code = verdict.reply.code,
+					      .rule = verdict.rule,
+					      .why = verdict.why});
 	return verdict.reply;
 }
 
@@ -79,8 +83,14 @@ read_header(
 static struct reply
 refuse_proxy(struct session *session, size_t line, const char *why)
 {
-	log_line("refused client=%s: %s, control/proxies line %zu",
-		session->peer.address, why, line);
+	char whole[100];
+
+	snprintf(
+		whole, sizeof whole, "%s, control/proxies line %zu", why, line);
+	decision_log(session, &(struct decision){.at = "CONNECT",
+				      .code = 421,
+				      .rule = "proxies",
+				      .why = whole});
 	session->is_lost = true;
 	return (struct reply){.code = 421, .close_after = 1};
 }

@@ -4,8 +4,8 @@
 #include <time.h>
 #include "lib/deadline.h"
 #include "lib/dots.h"
-#include "lib/log.h"
 #include "local/loop.h"
+#include "smtpd/decision.h"
 #include "smtpd/hops.h"
 #include "smtpd/trace.h"
 #include "smtpd/verbs.h"
@@ -24,6 +24,7 @@ struct content {
 	struct hops hops;
 	uint64_t octets;      /* as stored */
 	struct reply failure; /* code 0: none so far */
+	const char *rule;     /* of the failure; NULL: it is in the log */
 };
 
 static int
@@ -58,9 +59,10 @@ submit_trace(struct session *session)
 
 /* Takes nothing more to the queue; the content is still read to its end. */
 static void
-fail(struct content *content, struct reply reply)
+fail(struct content *content, const char *rule, struct reply reply)
 {
 	content->failure = reply;
+	content->rule = rule;
 	submit_abandon(&content->session->transaction.submission);
 }
 
@@ -71,23 +73,25 @@ check(struct content *content, const char *octets, size_t len)
 	uint64_t limit = (uint64_t)content->session->databytes;
 
 	if (content->decoder.seen != 0) {
-		fail(content, reply_make(554, "5.6.0",
-				      "bare CR or LF (or NUL) is not allowed"));
+		fail(content, "line ends",
+			reply_make(554, "5.6.0",
+				"bare CR or LF (or NUL) is not allowed"));
 		return;
 	}
 	if (limit > 0) {
 		dots_count(&content->counter, octets, len);
 		if (content->counter.wire_octets > limit) {
-			fail(content, reply_make(552, "5.3.4",
-					      "the message is too big, at most "
-					      "%" PRIu64 " octets are taken",
-					      limit));
+			fail(content, "databytes",
+				reply_make(552, "5.3.4",
+					"the message is too big, at most "
+					"%" PRIu64 " octets are taken",
+					limit));
 			return;
 		}
 	}
 	hops_scan(&content->hops, octets, len);
 	if (content->hops.received > LOOP_RECEIVED_MAX)
-		fail(content,
+		fail(content, "hopsmax",
 			reply_make(554, "5.4.6",
 				"too many Received fields: the message goes in "
 				"circles"));
@@ -103,7 +107,7 @@ take(struct content *content, const char *octets, size_t len)
 	if (content->failure.code != 0 || len == 0)
 		return;
 	if (submit(content->session, octets, len) < 0)
-		fail(content,
+		fail(content, NULL,
 			verbs_submission_failed(content->session, "DATA"));
 }
 
@@ -141,12 +145,12 @@ lost(struct content *content, enum line_result result)
 	struct session *session = content->session;
 	struct reply reply;
 
-	log_line("lost in DATA %s after %" PRIu64 " octets: %s client=%s",
-		session->transaction.submission.id, content->octets,
-		result == LINE_TIMEOUT ? "timeout"
-		: result == LINE_ERROR ? strerror(errno)
-				       : "the client has closed",
-		session->peer.address);
+	decision_log(session,
+		&(struct decision){.at = "DATA",
+			.why = result == LINE_TIMEOUT ? "timeout"
+			       : result == LINE_ERROR ? strerror(errno)
+						      : "the client has closed",
+			.octets = content->octets});
 	session_end_transaction(session);
 	session->is_lost = result != LINE_TIMEOUT;
 	reply = reply_make(421, "4.4.2", "timeout");
@@ -155,16 +159,14 @@ lost(struct content *content, enum line_result result)
 }
 
 static void
-log_accepted(const struct content *content)
+log_decision(const struct content *content, int code, const char *rule,
+	const char *why)
 {
-	const struct session *session = content->session;
-	const struct transaction *transaction = &session->transaction;
-
-	log_line("accepted %s from=<%s> recipients=%u octets=%" PRIu64
-		 " client=%s helo=%s",
-		transaction->submission.id, transaction->envelope.reverse_path,
-		(unsigned)transaction->envelope.recipients, content->octets,
-		session->peer.address, session->peer.hello);
+	decision_log(content->session, &(struct decision){.at = "DATA",
+					       .code = code,
+					       .rule = rule,
+					       .why = why,
+					       .octets = content->octets});
 }
 
 /* The content has ended: accept it, or say what was wrong. */
@@ -176,16 +178,15 @@ finish(struct content *content)
 	struct submission *submission = &transaction->submission;
 
 	if (content->failure.code != 0) {
-		log_line("refused %s from=<%s> client=%s helo=%s: %d %s",
-			submission->id, transaction->envelope.reverse_path,
-			session->peer.address, session->peer.hello,
-			content->failure.code, content->failure.text);
+		if (content->rule != NULL)
+			log_decision(content, content->failure.code,
+				content->rule, content->failure.text);
 		return content->failure;
 	}
 	submission->deadline_ms = deadline_after_ms(SESSION_SUBMIT_MS);
 	if (submit_finish(submission, &transaction->envelope) < 0)
-		return verbs_submission_failed(session, "end of DATA");
-	log_accepted(content);
+		return verbs_submission_failed(session, "DATA");
+	log_decision(content, 250, NULL, NULL);
 	return reply_make(250, "2.0.0", "Ok: queued as %s", submission->id);
 }
 

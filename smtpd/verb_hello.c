@@ -1,4 +1,4 @@
-#include "lib/log.h"
+#include "smtpd/decision.h"
 #include "smtpd/judge.h"
 #include "smtpd/verbs.h"
 
@@ -16,9 +16,10 @@ greet(struct session *session, const char *argument, size_t len,
 	struct verdict verdict = judge_hello(session, argument, len);
 	if (verdict.reply.code != 250) {
 		session->state = SESSION_CONNECTED;
-		log_line("refused client=%s helo=%s: %d %s",
-			session->peer.address, session->peer.hello,
-			verdict.reply.code, verdict.why);
+		decision_log(session, &(struct decision){.at = "HELO",
+					      .code = verdict.reply.code,
+					      .rule = verdict.rule,
+					      .why = verdict.why});
 	}
 	return verdict.reply;
 }

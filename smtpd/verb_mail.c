@@ -2,7 +2,7 @@
 #include <string.h>
 #include <strings.h>
 #include "lib/deadline.h"
-#include "lib/log.h"
+#include "smtpd/decision.h"
 #include "smtpd/judge.h"
 #include "smtpd/parameters.h"
 #include "smtpd/verbs.h"
@@ -104,9 +104,11 @@ verb_mail(struct session *session, const char *argument, size_t len)
 	struct verdict verdict =
 		judge_sender(session, &mail.path, mail.parameters.size);
 	if (verdict.reply.code != 250) {
-		log_line("refused from=<%s> client=%s helo=%s: %d %s",
-			mail.sender, session->peer.address, session->peer.hello,
-			verdict.reply.code, verdict.why);
+		decision_log(session, &(struct decision){.at = "MAIL",
+					      .code = verdict.reply.code,
+					      .rule = verdict.rule,
+					      .why = verdict.why,
+					      .from = mail.sender});
 		return verdict.reply;
 	}
 	if (fill_envelope(session, &mail) < 0)

@@ -1,9 +1,9 @@
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include "lib/envelope.h"
 #include "lib/log.h"
+#include "smtpd/decision.h"
 #include "smtpd/judge.h"
 #include "smtpd/parameters.h"
 #include "smtpd/verbs.h"
@@ -54,12 +54,14 @@ read_argument(const char *argument, size_t len, struct recipient_argument *into)
 }
 
 static void
-log_refusal(const struct session *session, const char *address, int code,
-	const char *why)
+log_decision(const struct session *session, const char *address,
+	const struct verdict *verdict)
 {
-	log_line("refused to=<%s> from=<%s> client=%s helo=%s: %d %s", address,
-		session->transaction.envelope.reverse_path,
-		session->peer.address, session->peer.hello, code, why);
+	decision_log(session, &(struct decision){.at = "RCPT",
+				      .code = verdict->reply.code,
+				      .rule = verdict->rule,
+				      .why = verdict->why,
+				      .to = address});
 }
 
 /* Once a session, and for whoever looks after the server. */
@@ -82,11 +84,26 @@ add(struct session *session, const char *address,
 
 	if (envelope_add_recipient(
 		    envelope, address, argument->notify, argument->orcpt) < 0) {
-		log_refusal(session, address, 452, strerror(errno));
-		return reply_make(452, "4.3.0", "out of memory");
+		struct verdict none = {.rule = "memory",
+			.reply = reply_make(452, "4.3.0", "out of memory")};
+
+		log_decision(session, address, &none);
+		return none.reply;
 	}
 	session->state = SESSION_RECIPIENT;
 	return reply;
+}
+
+static struct reply
+too_many(const struct session *session, const struct path *path)
+{
+	char address[ADDRESS_TEXT_MAX + 1];
+	struct verdict verdict = {.rule = "recipientsmax",
+		.reply = reply_make(452, "4.5.3", "too many recipients")};
+
+	address_write(address, sizeof address, path);
+	log_decision(session, address, &verdict);
+	return verdict.reply;
 }
 
 struct reply
@@ -100,13 +117,13 @@ verb_rcpt(struct session *session, const char *argument, size_t len)
 		return reply;
 	if (session->transaction.envelope.recipients >=
 		(uint64_t)session->settings.recipients_max)
-		return reply_make(452, "4.5.3", "too many recipients");
+		return too_many(session, &rcpt.path);
 	struct verdict verdict = judge_recipient(session, &rcpt.path);
 	address_write(address, sizeof address, &rcpt.path);
-	if (verdict.reply.code != 250) {
+	if (verdict.reply.code != 250)
 		tell_missing(session);
-		log_refusal(session, address, verdict.reply.code, verdict.why);
+	log_decision(session, address, &verdict);
+	if (verdict.reply.code != 250)
 		return verdict.reply;
-	}
 	return add(session, address, &rcpt, verdict.reply);
 }

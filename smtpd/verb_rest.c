@@ -1,4 +1,4 @@
-#include "lib/log.h"
+#include "smtpd/decision.h"
 #include "smtpd/verbs.h"
 
 /* The commands that need only a few words. */
@@ -73,9 +73,11 @@ verb_foreign(struct session *session, const char *argument, size_t len)
 
 	(void)argument;
 	(void)len;
-	log_line("ended: the client speaks HTTP client=%s",
-		session->peer.address);
 	reply = reply_make(421, "4.7.0", "this is a mail server");
+	decision_log(session, &(struct decision){.at = "SESSION",
+				      .code = reply.code,
+				      .rule = "foreign",
+				      .why = "the client speaks HTTP"});
 	reply.close_after = 1;
 	return reply;
 }

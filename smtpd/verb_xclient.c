@@ -2,6 +2,7 @@
 #include "lib/escape.h"
 #include "lib/log.h"
 #include "smtpd/client.h"
+#include "smtpd/decision.h"
 #include "smtpd/judge.h"
 #include "smtpd/verbs.h"
 #include "smtpd/xclient.h"
@@ -53,8 +54,11 @@ greeted(struct session *session, const struct xclient *xclient,
 		judge_hello(session, xclient->hello, strlen(xclient->hello));
 
 	if (verdict.reply.code != 250) {
-		log_line("refused client=%s helo=%s: %d %s", peer->address,
-			xclient->hello, verdict.reply.code, verdict.why);
+		decision_log(session, &(struct decision){.at = "XCLIENT",
+					      .code = verdict.reply.code,
+					      .rule = verdict.rule,
+					      .why = verdict.why,
+					      .hello = xclient->hello});
 		return verdict.reply;
 	}
 	session_name(peer->hello, xclient->hello, strlen(xclient->hello));

@@ -1,7 +1,8 @@
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include "lib/log.h"
 #include "lib/outcome.h"
+#include "smtpd/decision.h"
 #include "smtpd/verbs.h"
 
 enum argument_rule {
@@ -119,9 +120,11 @@ count(struct session *session, struct reply reply)
 
 	if (!is_bad || session->errors++ < SESSION_ERRORS_MAX)
 		return reply;
-	log_line("ended: too many bad commands client=%s",
-		session->peer.address);
 	reply = reply_make(421, "4.7.0", "too many bad commands");
+	decision_log(session, &(struct decision){.at = "SESSION",
+				      .code = reply.code,
+				      .rule = "errorsmax",
+				      .why = "too many bad commands"});
 	reply.close_after = 1;
 	return reply;
 }
@@ -138,14 +141,11 @@ verbs_refuse(struct session *session, const char *text)
 	return count(session, reply_make(500, "5.5.2", "%s", text));
 }
 
-struct reply
-verbs_submission_failed(const struct session *session, const char *when)
+static struct reply
+submission_reply(const struct submission *submission)
 {
-	const struct submission *submission = &session->transaction.submission;
 	enum submit_code code = submission->code;
 
-	log_line("%s: the queue refused with %d (%s) client=%s", when,
-		(int)code, submission->text, session->peer.address);
 	switch (code) {
 	case SUBMIT_BUSY:
 	case SUBMIT_WRITE:
@@ -166,4 +166,20 @@ verbs_submission_failed(const struct session *session, const char *when)
 					    : "the message is refused");
 	return reply_make(
 		451, "4.3.0", "the mail queue is not ready, try again later");
+}
+
+struct reply
+verbs_submission_failed(const struct session *session, const char *at)
+{
+	const struct submission *submission = &session->transaction.submission;
+	struct reply reply = submission_reply(submission);
+	char why[300];
+
+	snprintf(why, sizeof why, "the queue says %d: %.250s",
+		(int)submission->code, submission->text);
+	decision_log(session, &(struct decision){.at = at,
+				      .code = reply.code,
+				      .rule = "queue",
+				      .why = why});
+	return reply;
 }

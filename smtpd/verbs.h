@@ -39,6 +39,6 @@ struct reply verbs_refuse(struct session *session, const char *text);
 
 /* The reply to a submission that failed: 4xx or 5xx by its code. Logs it. */
 struct reply
-verbs_submission_failed(const struct session *session, const char *when);
+verbs_submission_failed(const struct session *session, const char *at);
 
 #endif

@@ -219,7 +219,8 @@ fuzz-targets: $(FUZZ_TARGETS)
 
 # What the crash tests trace and record with.
 $(BUILD)/crash/trace: $(BUILD)/obj/tests/crash/trace.o \
-		$(BUILD)/obj/tests/crash/calls.o $(BUILD)/obj/tests/crash/look.o
+		$(BUILD)/obj/tests/crash/calls.o $(BUILD)/obj/tests/crash/fail.o \
+		$(BUILD)/obj/tests/crash/look.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -o $@ $^
 
@@ -230,8 +231,9 @@ $(BUILD)/crash/blocks: tests/crash/blocks.c
 
 crash: all
 	-sh tools/packages crash
-	KEEPMAIL_STOPS=0 KEEPMAIL_STATES=0 prove --timer -v \
+	KEEPMAIL_STOPS=0 KEEPMAIL_STATES=0 KEEPMAIL_FAULTS=0 prove --timer -v \
 		tests/whole/stop-anywhere.t tests/whole/power-loss.t \
+		tests/whole/faults.t \
 		tests/crash/disks.t tests/model/model.t
 
 fuzz: fuzz-targets

@@ -221,12 +221,22 @@ start_child(struct server *server, int connection)
 	memcpy(child->id, id, sizeof child->id);
 }
 
-/* Removes what a child left that did not accept. A file with the mark stays: its
- * child died after the mark, and the runner adopts it. */
+/*
+ * Removes what a child left that did not accept. If it ended by itself it has said
+ * so, and its file goes even if the mark could not be withdrawn. If it was killed,
+ * a file with the mark stays, and the runner adopts it.
+ */
 static void
-remove_rest(const struct server *server, const char *id)
+remove_rest(const struct server *server, const char *id, bool was_killed)
 {
 	struct message_header header;
+
+	if (!was_killed) {
+		if (unlinkat(server->incoming, id, 0) < 0 && errno != ENOENT)
+			log_line("cannot remove queue/incoming/%s: %s", id,
+				strerror(errno));
+		return;
+	}
 	int file =
 		openat(server->incoming, id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -292,7 +302,8 @@ reap(struct server *server)
 				log_line("the child for %s died of signal %d",
 					server->child[i].id, WTERMSIG(status));
 			if (status != 0) {
-				remove_rest(server, server->child[i].id);
+				remove_rest(server, server->child[i].id,
+					WIFSIGNALED(status));
 				room_file_removed(&server->room);
 			}
 			server->child[i] = server->child[--server->children];

@@ -49,6 +49,15 @@ static const struct call table[] = {
 	{SYS_sendmsg, CALL_SEND_MESSAGE, "send", "f", 0, 0},
 	{SYS_mmap, CALL_MAP, "strange", "f", 0, 0},
 	{SYS_prctl, CALL_PRCTL, "prctl", "", 0, 0},
+	/* from here on: only if reads are wanted */
+	{SYS_read, CALL_READ, "read", "f", 0, 0},
+	{SYS_pread64, CALL_READ, "read", "f", 0, 0},
+	{SYS_readv, CALL_READ, "read", "f", 0, 0},
+	{SYS_fstat, CALL_READ, "stat", "f", 0, 0},
+	{SYS_newfstatat, CALL_READ, "stat", "a", 0, 0},
+	{SYS_getdents64, CALL_READ, "list", "f", 0, 0},
+	{SYS_socket, CALL_SOCKET, "socket", "", 0, 0},
+	{SYS_accept4, CALL_SOCKET, "accept", "", 0, 0},
 };
 
 const struct call *
@@ -61,10 +70,13 @@ calls_find(long number)
 }
 
 int
-calls_filter(void)
+calls_filter(bool with_reads)
 {
 	struct sock_filter filter[COUNT(table) + 3];
 	unsigned calls = COUNT(table), at = 0;
+
+	while (!with_reads && table[calls - 1].kind >= CALL_READ)
+		calls--;
 
 	filter[at++] = (struct sock_filter)BPF_STMT(
 		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
@@ -93,10 +105,34 @@ calls_set_argument(pid_t pid, unsigned argument, unsigned long value)
 #if defined(__x86_64__)
 	if (argument == 1)
 		registers.rsi = value;
+	if (argument == 2)
+		registers.rdx = value;
 #elif defined(__aarch64__)
 	registers.regs[argument] = value;
 #else
 #error "which register is it?"
+#endif
+	(void)ptrace(PTRACE_SETREGSET, pid, (void *)NT_PRSTATUS, &area);
+}
+
+void
+calls_fail(pid_t pid, int error)
+{
+	struct user_regs_struct registers;
+	struct iovec area = {&registers, sizeof registers};
+
+	if (ptrace(PTRACE_GETREGSET, pid, (void *)NT_PRSTATUS, &area) < 0)
+		return;
+#if defined(__x86_64__)
+	registers.orig_rax = (unsigned long long)-1;
+	registers.rax = (unsigned long long)-error;
+#elif defined(__aarch64__)
+	int none = -1;
+	struct iovec number = {&none, sizeof none};
+
+	(void)ptrace(
+		PTRACE_SETREGSET, pid, (void *)NT_ARM_SYSTEM_CALL, &number);
+	registers.regs[0] = (unsigned long long)-error;
 #endif
 	(void)ptrace(PTRACE_SETREGSET, pid, (void *)NT_PRSTATUS, &area);
 }

@@ -3,6 +3,7 @@
 
 /* The system calls that trace looks at, and how it comes by them. */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 enum call_kind {
@@ -16,6 +17,8 @@ enum call_kind {
 	CALL_SEND_MESSAGE,
 	CALL_MAP,
 	CALL_PRCTL,
+	CALL_READ,   /* nothing is changed by it, but it may fail */
+	CALL_SOCKET, /* the same; makes a descriptor and has no path */
 };
 
 struct call {
@@ -32,11 +35,16 @@ struct call {
 /* The call of this number, or NULL. */
 const struct call *calls_find(long number);
 
-/* Makes each of these calls of this process, from now on, stop for its tracer.
- * 0, or -1 with errno. */
-int calls_filter(void);
+/* Makes each of these calls of this process, from now on, stop for its tracer;
+ * of those that change nothing, CALL_READ and CALL_SOCKET, only if wanted. 0, or
+ * -1 with errno. */
+int calls_filter(bool with_reads);
 
-/* Changes an argument of the call at whose beginning pid is stopped. */
+/* Changes an argument (1 or 2) of the call at whose beginning pid is stopped. */
 void calls_set_argument(pid_t pid, unsigned argument, unsigned long value);
+
+/* Lets the call at whose beginning pid is stopped not happen, but fail with this
+ * errno. Filters of the process do not see it again. */
+void calls_fail(pid_t pid, int error);
 
 #endif

@@ -186,6 +186,7 @@ class Host:
         self.running = {}
         self.environment = {"KEEPMAIL": self.home,
                             "PATH": os.environ["PATH"]}
+        self.answer = b""
         self.said = {}  # what the tracer of a program has said
 
     # --- its making ---
@@ -284,7 +285,8 @@ class Host:
     # --- its mail ---
 
     def submit(self, token, recipients, sender=ANN, size=None):
-        """Gives a message in. Its id, or None if there was no 'A' to it."""
+        """Gives a message in. Its id, or None if there was no 'A' to it;
+        self.answer is then what came instead."""
         if size:
             token = f"{token}.{size}"
         content = message_of(token, size or 200).encode()
@@ -294,7 +296,7 @@ class Host:
         frames = frame(b"Q", bytes(9)) + b"".join(
             frame(b"D", content[at:at + 65536])
             for at in range(0, len(content), 65536)) + frame(b"E", envelope)
-        answer = b""
+        answer = self.answer = b""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(20)
             try:
@@ -308,6 +310,7 @@ class Host:
             except OSError:
                 return None
         # 'G' and an id, then 'A' and the same id
+        self.answer = answer
         if len(answer) == 50 and answer[25:26] == b"A":
             return answer[30:].decode()
         return None

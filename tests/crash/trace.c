@@ -12,6 +12,12 @@
  *       PROGRAM and whatever it starts, just before it happens: that process
  *       alone, or all of them. Writes "stopped CALL" to standard output then,
  *       and "calls COUNT" at the end.
+ *   trace fail N COUNT FAULT FOLDER… -- PROGRAM [ARGUMENT …]
+ *       Makes COUNT calls, from the N-th on, go wrong in the way of FAULT
+ *       (tests/crash/fail.h), of those below the folders, or on no file, with
+ *       which that may happen. Writes "failed CALL PATH" for each, "died SIGNAL"
+ *       if one of the processes dies of it, and at the end "FAULT COUNT" for
+ *       each fault: how many calls there were with which it could have happened.
  *
  * It ends when all are gone; SIGTERM and SIGALRM go on to PROGRAM, and if trace
  * dies, all do. Needs no privilege: nothing else may trace them meanwhile.
@@ -45,6 +51,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tests/crash/calls.h"
+#include "tests/crash/fail.h"
 #include "tests/crash/look.h"
 
 #define OCTETS_MAX (4 * 1024 * 1024)
@@ -59,6 +66,9 @@ struct tracer {
 	long stop_at;	      /* 0: record */
 	bool stop_all;
 	long calls;
+	int fault; /* -1: none is made */
+	long fail_at, fail_count;
+	long fitting[FAULTS]; /* calls with which each may happen */
 	pid_t first;
 };
 
@@ -358,6 +368,28 @@ count_call(struct tracer *tracer, const struct event *event)
 	kill(event->pid, SIGKILL);
 }
 
+/* --- failing at a call --- */
+
+static void
+fail_at_call(struct tracer *tracer, struct event *event)
+{
+	const struct call *call = event->call;
+
+	if (call->kind != CALL_SOCKET && !find_paths(tracer, event))
+		return;
+	for (int fault = 0; fault < FAULTS; fault++)
+		if (fail_fits(fault, call, event->argument))
+			tracer->fitting[fault]++;
+	long count = tracer->fitting[tracer->fault];
+	if (!fail_fits(tracer->fault, call, event->argument) ||
+		count < tracer->fail_at ||
+		count >= tracer->fail_at + tracer->fail_count)
+		return;
+	printf("failed %s %s\n", call->record, event->path);
+	fflush(stdout);
+	fail_call(tracer->fault, event->pid, call, event->argument);
+}
+
 /* --- the loop --- */
 
 /* The programs take themselves out of reach of their like, and of us. */
@@ -387,6 +419,8 @@ on_call(struct tracer *tracer, pid_t pid)
 		return;
 	if (event.call->kind == CALL_PRCTL)
 		stay_in_reach(pid, argument);
+	else if (tracer->fault >= 0)
+		fail_at_call(tracer, &event);
 	else if (tracer->stop_at > 0)
 		count_call(tracer, &event);
 	else
@@ -418,7 +452,7 @@ pass_on(int number)
 }
 
 static pid_t
-start(char **command)
+start(char **command, bool with_reads)
 {
 	int gate[2];
 	char octet;
@@ -435,7 +469,7 @@ start(char **command)
 		dup2(null, 0);
 		dup2(2, 1);
 		close(null);
-		if (calls_filter() == 0)
+		if (calls_filter(with_reads) == 0)
 			execvp(command[0], command);
 		fprintf(stderr, "trace: %s: %s\n", command[0], strerror(errno));
 		_exit(111);
@@ -471,39 +505,60 @@ run(struct tracer *tracer)
 			return;
 		if (WIFSTOPPED(status))
 			on_stop(tracer, pid, status);
+		else if (WIFSIGNALED(status) && tracer->fault >= 0)
+			printf("died %s\n", strsignal(WTERMSIG(status)));
 	}
+}
+
+static void
+read_arguments(struct tracer *tracer, int argc, char **argv)
+{
+	int at = 4;
+
+	if (argc < 6)
+		die("see the head of its source for how to call it");
+	if (strcmp(argv[1], "stop") == 0) {
+		tracer->stop_at = atol(argv[2]);
+		tracer->stop_all = strcmp(argv[3], "all") == 0;
+	} else if (strcmp(argv[1], "fail") == 0) {
+		tracer->fail_at = atol(argv[2]);
+		tracer->fail_count = atol(argv[3]);
+		tracer->fault = fail_find(argv[4]);
+		tracer->root = argv + 5;
+	} else {
+		tracer->log = fopen(argv[2], "we");
+		tracer->root = argv + 3;
+	}
+	while (tracer->root != NULL && at < argc && strcmp(argv[at], "--") != 0)
+		at++;
+	if (at + 1 >= argc || strcmp(argv[at], "--") != 0 ||
+		(tracer->stop_at < 1 && tracer->fault < 0 &&
+			tracer->log == NULL))
+		die("wrong call, or the log cannot be opened");
+	argv[at] = NULL;
+	tracer->first = start(argv + at + 1, tracer->fault >= 0);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct tracer tracer = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct tracer tracer = {
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.octets = malloc(OCTETS_MAX),
+		.fault = -1,
+	};
 	pthread_t marks;
-	int at = 4;
 
-	if (argc < 6)
-		die("see the head of its source for how to call it");
-	tracer.octets = malloc(OCTETS_MAX);
-	if (strcmp(argv[1], "stop") == 0) {
-		tracer.stop_at = atol(argv[2]);
-		tracer.stop_all = strcmp(argv[3], "all") == 0;
-	} else {
-		tracer.log = fopen(argv[2], "we");
-		tracer.root = argv + 3;
-		while (at < argc && strcmp(argv[at], "--") != 0)
-			at++;
-	}
-	if (at + 1 >= argc || strcmp(argv[at], "--") != 0 ||
-		tracer.octets == NULL ||
-		(tracer.stop_at < 1 && tracer.log == NULL))
-		die("wrong call, or the log cannot be opened");
-	argv[at] = NULL;
-	tracer.first = start(argv + at + 1);
-	if (tracer.stop_at == 0 &&
+	if (tracer.octets == NULL)
+		die("out of memory");
+	read_arguments(&tracer, argc, argv);
+	if (tracer.log != NULL &&
 		pthread_create(&marks, NULL, take_marks, &tracer) != 0)
 		die("no thread");
 	run(&tracer);
 	if (tracer.stop_at > 0)
 		printf("calls %ld\n", tracer.calls);
+	for (int fault = 0; fault < FAULTS && tracer.fault >= 0; fault++)
+		printf("%s %ld\n", fail_name[fault], tracer.fitting[fault]);
 	return 0;
 }

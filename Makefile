@@ -63,7 +63,7 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/cdbfile.o \
 smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_rest.o smtpd/session.o \
 	smtpd/verb_xclient.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
-	smtpd/trace.o smtpd/client.o smtpd/configure.o smtpd/judge.o smtpd/decision.o \
+	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o smtpd/decision.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/proxy.o smtpd/rules.o \
 	smtpd/xclient.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 queue-inject = queue/inject.o queue/accept.o queue/room.o queue/layout.o queue/message_file.o \

@@ -21,7 +21,7 @@
 #include "lib/log.h"
 #include "lib/outcome.h"
 #include "lib/role.h"
-#include "smtpd/client.h"
+#include "smtpd/peer.h"
 #include "smtpd/configure.h"
 #include "smtpd/verbs.h"
 
@@ -47,7 +47,7 @@ session_new(void)
 	SUBMISSION_CLOSED(&session->transaction.submission);
 	/* Until the settings are read. */
 	session->settings.timeout_s = 10;
-	client_start(session);
+	peer_start(session);
 	line_start(&session->input, STDIN_FILENO);
 	output_start(&session->output, STDOUT_FILENO);
 	return session;
@@ -131,7 +131,7 @@ next_reply(struct session *session)
 static void
 converse(struct session *session)
 {
-	struct reply reply = client_begin(session);
+	struct reply reply = peer_begin(session);
 
 	while (!session->is_lost && session_reply(session, &reply) == 0 &&
 		!reply.close_after)

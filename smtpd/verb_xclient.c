@@ -1,7 +1,7 @@
 #include <string.h>
 #include "lib/escape.h"
 #include "lib/log.h"
-#include "smtpd/client.h"
+#include "smtpd/peer.h"
 #include "smtpd/decision.h"
 #include "smtpd/judge.h"
 #include "smtpd/verbs.h"
@@ -38,7 +38,7 @@ become(struct session *session, const struct xclient *xclient)
 		: xclient->has_address ? ""
 				       : before.name,
 		"");
-	struct reply reply = client_change(session, address, name);
+	struct reply reply = peer_change(session, address, name);
 	log_line("client=%s by XCLIENT from %s", peer->address, before.address);
 	known_as(peer->login,
 		xclient->has_login ? xclient->login : before.login, "");

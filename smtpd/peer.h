@@ -1,5 +1,5 @@
-#ifndef SMTPD_CLIENT_H
-#define SMTPD_CLIENT_H
+#ifndef SMTPD_PEER_H
+#define SMTPD_PEER_H
 
 /*
  * Who the client is: the connection's peer, as tcpserver says, or somebody
@@ -17,19 +17,19 @@
 #include "smtpd/session.h"
 
 /* How long the whole of a PROXY header may take to come. */
-#define CLIENT_PROXY_MS (10 * 1000)
+#define PEER_PROXY_MS (10 * 1000)
 /* How long its first octet is waited for where it may be missing. */
-#define CLIENT_PROXY_FIRST_MS (2 * 1000)
+#define PEER_PROXY_FIRST_MS (2 * 1000)
 
 /* Address and name of the peer from tcpserver's variables. */
-void client_start(struct session *session);
+void peer_start(struct session *session);
 
 /*
  * Reads the PROXY header, if the peer is one of control/proxies, and returns the
  * greeting; or 421 or 554 with close_after, or with is_lost, where the client
  * is to see nothing.
  */
-struct reply client_begin(struct session *session);
+struct reply peer_begin(struct session *session);
 
 /*
  * The client is another: address as text, "unknown" if that is not known; name
@@ -37,6 +37,6 @@ struct reply client_begin(struct session *session);
  * greeting, or one with close_after for who is denied.
  */
 struct reply
-client_change(struct session *session, const char *address, const char *name);
+peer_change(struct session *session, const char *address, const char *name);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
-#include "smtpd/client.h"
+#include "smtpd/peer.h"
 #include "smtpd/configure.h"
 #include "smtpd/decision.h"
 #include "smtpd/judge.h"
@@ -19,14 +19,14 @@ name_peer(char into[SESSION_NAME_MAX + 1], const char *variable)
 }
 
 void
-client_start(struct session *session)
+peer_start(struct session *session)
 {
 	name_peer(session->peer.address, "TCPREMOTEIP");
 	name_peer(session->peer.name, "TCPREMOTEHOST");
 }
 
 struct reply
-client_change(struct session *session, const char *address, const char *name)
+peer_change(struct session *session, const char *address, const char *name)
 {
 	struct peer *peer = &session->peer;
 	char why[300];
@@ -56,10 +56,9 @@ static enum proxy_result
 read_header(
 	struct session *session, bool is_required, struct proxy_header *header)
 {
-	int64_t deadline_ms = deadline_after_ms(CLIENT_PROXY_MS);
-	int64_t first_ms = is_required
-				   ? deadline_ms
-				   : deadline_after_ms(CLIENT_PROXY_FIRST_MS);
+	int64_t deadline_ms = deadline_after_ms(PEER_PROXY_MS);
+	int64_t first_ms = is_required ? deadline_ms
+				       : deadline_after_ms(PEER_PROXY_FIRST_MS);
 	struct line_reader *input = &session->input;
 
 	for (;;) {
@@ -105,7 +104,7 @@ take_header(struct session *session, const struct proxy_header *header,
 	line_consume(&session->input, header->octets);
 	if (result == PROXY_CLIENT)
 		network_address_write(&header->source, address);
-	struct reply reply = client_change(session, address, "");
+	struct reply reply = peer_change(session, address, "");
 	log_line("client=%s by PROXY from %s", session->peer.address, proxy);
 	return reply;
 }
@@ -140,7 +139,7 @@ receive_header(struct session *session)
 }
 
 struct reply
-client_begin(struct session *session)
+peer_begin(struct session *session)
 {
 	struct reply reply = receive_header(session);
 	const char *word;

@@ -5,6 +5,8 @@
 #   make check          sh tools/check: set-up, build, all tests
 #   make demo           sh tools/demo: one message in and out, to look at
 #   make crash          every stop and power cut: minutes; disks with root
+#   make bench          what it costs, beside postfix: minutes; see
+#                       doc/performance.md
 #   make fuzz           each fuzz target for FUZZ_SECONDS
 #   make install        as root: programs, folders and manuals (see INSTALL)
 #   make format         clang-format on every C file; format-check only tells
@@ -144,8 +146,8 @@ FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all unit unit-tests fuzz fuzz-targets crash check demo install format \
-	format-check clean always
+.PHONY: all unit unit-tests fuzz fuzz-targets crash check bench demo install \
+	format format-check clean always
 
 all: $(PROGRAMS:%=$(BUILD)/%) $(REQUESTS:%=$(BUILD)/%)
 
@@ -235,6 +237,22 @@ crash: all
 		tests/whole/stop-anywhere.t tests/whole/power-loss.t \
 		tests/whole/faults.t \
 		tests/crash/disks.t tests/model/model.t
+
+# What the benchmarks load with.
+$(BUILD)/bench/smtpload: tests/bench/smtpload.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -pthread -o $@ $^
+
+$(BUILD)/bench/inject: tests/bench/inject.c $(BUILD)/obj/queue/submit.o \
+		$(BUILD)/libkeepmail.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -pthread -o $@ $^ $(SKALIBS) \
+		$(CRC)
+
+bench: all $(BUILD)/bench/smtpload $(BUILD)/bench/inject
+	python3 tests/bench/calls
+	python3 tests/bench/peers
+	python3 tests/bench/queue
 
 fuzz: fuzz-targets
 	sh tests/fuzz/fuzz.t -max_total_time=$(FUZZ_SECONDS)

@@ -52,9 +52,12 @@ class Group:
     its dead children included. Without the right to make one, cpu_ms is
     None."""
 
+    made = 0
+
     def __init__(self, name):
+        Group.made += 1
         self.path = None
-        self.name = f"keepmail-bench-{os.getpid()}-{name}"
+        self.name = f"keepmail-bench-{os.getpid()}-{Group.made}-{name}"
         for root in ("/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup"):
             path = os.path.join(root, self.name)
             try:

@@ -241,7 +241,8 @@ class Host:
 
     def is_ready(self, program):
         with open(os.path.join(self.home, program + ".log"), "rb") as log:
-            return re.search(rb": (?:takes|answers|runs)\b", log.read())
+            return re.search(
+                rb"^(?:[a-z-]+: )?(?:takes|answers|runs)\b", log.read(), re.M)
 
     def start_all(self):
         for program in PROGRAMS:

@@ -65,7 +65,8 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/cdbfile.o \
 smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_rest.o smtpd/session.o \
 	smtpd/verb_xclient.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
-	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o smtpd/decision.o \
+	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o \
+	smtpd/decision.o smtpd/limits.o smtpd/stop.o smtpd/transcript.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/proxy.o smtpd/rules.o \
 	smtpd/xclient.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 queue-inject = queue/inject.o queue/accept.o queue/room.o queue/layout.o queue/message_file.o \
@@ -117,7 +118,8 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
 smtp-why = tools/smtp_why.o tools/json.o smtpd/configure.o smtpd/judge.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/policy.o smtpd/rules.o \
-	smtpd/session.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
+	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
+	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 tcp-env = tools/tcp_env.o
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o

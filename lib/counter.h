@@ -62,7 +62,7 @@ struct counter {
 	char hold[COUNTER_HOLDS_MAX][COUNTER_KEY_MAX + 1];
 };
 
-#define COUNTER_CLOSED(counter) (*(counter) = (struct counter){.fd = -1})
+#define COUNTER_CLOSED(which) (*(which) = (struct counter){.fd = -1})
 
 /*
  * Adds amount to a counter; *total is then what the window holds, amount

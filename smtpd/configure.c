@@ -141,6 +141,9 @@ configure(struct session *session, bool is_always, char *why, size_t size)
 		return -1;
 	if (check_lists(settings, why, size) < 0)
 		return -1;
+	if (limits_read(session, why, size) < 0 ||
+		transcript_read(session, why, size) < 0)
+		return -1;
 	return open_rules(session, is_always, why, size);
 }
 
@@ -149,5 +152,7 @@ configure_free(struct session *session)
 {
 	rules_close(&session->rules);
 	policy_free(&session->policy);
+	transcript_free(session);
+	limits_free(session);
 	settings_free(SETTINGS, SETTINGS_COUNT(SETTINGS), &session->settings);
 }

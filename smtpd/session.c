@@ -10,12 +10,11 @@ session_deadline_ms(const struct session *session)
 	return deadline_after_ms(session->settings.timeout_s * 1000);
 }
 
-/* Whether a whole line waits in the buffer: reading it will not block. */
-static bool
-has_line(const struct line_reader *reader)
+bool
+session_has_line(const struct session *session)
 {
 	size_t len;
-	const char *octets = line_buffered(reader, &len);
+	const char *octets = line_buffered(&session->input, &len);
 
 	return len > 0 && memchr(octets, '\n', len) != NULL;
 }
@@ -27,9 +26,10 @@ session_reply(struct session *session, const struct reply *reply)
 	int64_t deadline_ms = session_deadline_ms(session);
 	size_t len = reply_write(reply, wire, sizeof wire);
 
+	transcript_reply(session, wire, len);
 	if (output_put(&session->output, wire, len, deadline_ms) < 0)
 		return -1;
-	if (has_line(&session->input) && !reply->close_after)
+	if (session_has_line(session) && !reply->close_after)
 		return 0;
 	return output_flush(&session->output, deadline_ms);
 }

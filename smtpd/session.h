@@ -23,13 +23,13 @@
 #include "lib/reply.h"
 #include "lib/settings.h"
 #include "queue/submit.h"
+#include "smtpd/limits.h"
 #include "smtpd/policy.h"
 #include "smtpd/rules.h"
+#include "smtpd/transcript.h"
 
 /* Octets kept of a name that a stranger gave: HELO's argument, the client's. */
 #define SESSION_NAME_MAX 255
-/* Replies to bad commands before the session is ended. */
-#define SESSION_ERRORS_MAX 20
 /* How long resolve may take for an answer. */
 #define SESSION_RESOLVE_MS (30 * 1000)
 /* How long the queue may take to let us in, and for each wait thereafter. */
@@ -93,12 +93,18 @@ struct session {
 	enum session_state state;
 	struct transaction transaction;
 	int resolve_fd; /* the connection to resolve; -1: none */
-	unsigned errors;
+	int stop_fd;	/* tells of SIGTERM (smtpd/stop.h); -1: none */
+	struct limits limits;
+	struct transcript transcript;
+	int64_t errors;		/* bad commands so far */
 	bool is_lost;		/* the connection is gone: no reply */
 	bool is_rcpthosts_told; /* its absence stands in the log */
 	struct line_reader input;
 	struct output output;
 };
+
+/* Whether a whole line waits in the buffer: reading it will not block. */
+bool session_has_line(const struct session *session);
 
 /* The deadline of one wait for the client: timeoutsmtpd from now. */
 int64_t session_deadline_ms(const struct session *session);

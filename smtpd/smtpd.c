@@ -10,12 +10,13 @@
  * Promises 250 after the content only when queue-inject has made the message
  * durable; for everything that is not so, a reply of 4xx or 5xx or none.
  * Never touches the queue or a mailbox, looks into a user database, or connects
- * to anything but the sockets submit, resolve and lookup.
+ * to anything but the sockets submit, resolve, lookup and count.
  */
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
@@ -23,6 +24,7 @@
 #include "lib/role.h"
 #include "smtpd/peer.h"
 #include "smtpd/configure.h"
+#include "smtpd/stop.h"
 #include "smtpd/verbs.h"
 
 static const struct role ROLE = {
@@ -43,7 +45,8 @@ session_new(void)
 	if (session == NULL)
 		return NULL;
 	session->state = SESSION_CONNECTED;
-	session->resolve_fd = -1;
+	session->resolve_fd = session->stop_fd = -1;
+	COUNTER_CLOSED(&session->limits.counter);
 	SUBMISSION_CLOSED(&session->transaction.submission);
 	/* Until the settings are read. */
 	session->settings.timeout_s = 10;
@@ -74,6 +77,8 @@ session_free(struct session *session)
 	drain(session);
 	if (session->resolve_fd >= 0)
 		close(session->resolve_fd);
+	if (session->stop_fd >= 0)
+		close(session->stop_fd);
 	configure_free(session);
 	free(session);
 }
@@ -107,13 +112,18 @@ next_reply(struct session *session)
 	const char *line;
 	size_t len;
 
-	switch (line_read(&session->input, LINE_COMMAND_MAX,
-		session_deadline_ms(session), &line, &len)) {
+	int64_t deadline_ms = session_deadline_ms(session);
+	if (stop_wait_line(session, deadline_ms))
+		return stop_reply();
+	switch (line_read(&session->input, limits_line_max(session),
+		deadline_ms, &line, &len)) {
 	case LINE_OK:
+		transcript_line(session, line, len, verbs_are(line, len));
 		return verbs_run(session, line, len);
 	case LINE_TOO_LONG:
 		return verbs_refuse(session, "line too long");
 	case LINE_BARE:
+		transcript_line(session, line, len, verbs_are(line, len));
 		return verbs_refuse(
 			session, "a line ends in CRLF, with no other CR or LF");
 	case LINE_TIMEOUT:
@@ -133,6 +143,11 @@ converse(struct session *session)
 {
 	struct reply reply = peer_begin(session);
 
+	transcript_client(session);
+	if (reply.code == 220)
+		reply = limits_client(session, reply);
+	if (reply.code == 220)
+		reply = limits_greet(session, reply);
 	while (!session->is_lost && session_reply(session, &reply) == 0 &&
 		!reply.close_after)
 		reply = next_reply(session);
@@ -151,6 +166,8 @@ main(void)
 		log_line("out of memory");
 		return STATUS_TEMPORARY;
 	}
+	if (stop_start(session) < 0)
+		log_line("signalfd: %s", strerror(errno));
 	if (home_open(&session->home, why, sizeof why) < 0 ||
 		configure(session, false, why, sizeof why) < 0 ||
 		role_take(&ROLE, &session->home, why, sizeof why) < 0)

@@ -4,7 +4,6 @@
 #include <time.h>
 #include "lib/deadline.h"
 #include "lib/dots.h"
-#include "local/loop.h"
 #include "smtpd/decision.h"
 #include "smtpd/hops.h"
 #include "smtpd/trace.h"
@@ -22,9 +21,11 @@ struct content {
 	struct dots_decoder decoder;
 	struct dots_counter counter; /* wire octets, for databytes */
 	struct hops hops;
-	uint64_t octets;      /* as stored */
-	struct reply failure; /* code 0: none so far */
-	const char *rule;     /* of the failure; NULL: it is in the log */
+	int64_t start_ms;
+	uint64_t octets;	  /* as stored */
+	const char *rule_of_time; /* where the last deadline came from */
+	struct reply failure;	  /* code 0: none so far */
+	const char *rule;	  /* of the failure; NULL: it is in the log */
 };
 
 static int
@@ -90,7 +91,8 @@ check(struct content *content, const char *octets, size_t len)
 		}
 	}
 	hops_scan(&content->hops, octets, len);
-	if (content->hops.received > LOOP_RECEIVED_MAX)
+	if (content->hops.received >
+		(uint64_t)content->session->limits.settings.hops_max)
 		fail(content, "hopsmax",
 			reply_make(554, "5.4.6",
 				"too many Received fields: the message goes in "
@@ -131,8 +133,9 @@ read_content(struct content *content)
 			return LINE_OK;
 		if (!line_is_empty(input))
 			continue;
-		enum line_result filled =
-			line_fill(input, session_deadline_ms(session));
+		enum line_result filled = line_fill(input,
+			limits_content_deadline(session, content->start_ms,
+				content->octets, &content->rule_of_time));
 		if (filled != LINE_OK)
 			return filled;
 	}
@@ -145,8 +148,11 @@ lost(struct content *content, enum line_result result)
 	struct session *session = content->session;
 	struct reply reply;
 
+	transcript_content(session, content->octets);
 	decision_log(session,
 		&(struct decision){.at = "DATA",
+			.rule = result == LINE_TIMEOUT ? content->rule_of_time
+						       : NULL,
 			.why = result == LINE_TIMEOUT ? "timeout"
 			       : result == LINE_ERROR ? strerror(errno)
 						      : "the client has closed",
@@ -177,6 +183,7 @@ finish(struct content *content)
 	struct transaction *transaction = &session->transaction;
 	struct submission *submission = &transaction->submission;
 
+	transcript_content(session, content->octets);
 	if (content->failure.code != 0) {
 		if (content->rule != NULL)
 			log_decision(content, content->failure.code,
@@ -195,7 +202,8 @@ verb_data(struct session *session, const char *argument, size_t len)
 {
 	const struct reply go =
 		reply_make(354, "", "go ahead, end with a dot alone on a line");
-	struct content content = {.session = session};
+	struct content content = {
+		.session = session, .start_ms = deadline_now_ms()};
 	struct reply reply;
 
 	(void)argument;

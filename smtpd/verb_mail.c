@@ -111,6 +111,9 @@ verb_mail(struct session *session, const char *argument, size_t len)
 					      .from = mail.sender});
 		return verdict.reply;
 	}
+	refusal = limits_message(session, mail.sender);
+	if (refusal.code != 0)
+		return refusal;
 	if (fill_envelope(session, &mail) < 0)
 		return reply_make(451, "4.3.0", "out of memory");
 	if (submit_open_traced(&transaction->submission,

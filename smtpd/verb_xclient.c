@@ -39,6 +39,9 @@ become(struct session *session, const struct xclient *xclient)
 				       : before.name,
 		"");
 	struct reply reply = peer_change(session, address, name);
+	transcript_client(session);
+	if (reply.code == 220)
+		reply = limits_client(session, reply);
 	log_line("client=%s by XCLIENT from %s", peer->address, before.address);
 	known_as(peer->login,
 		xclient->has_login ? xclient->login : before.login, "");

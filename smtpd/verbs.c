@@ -60,6 +60,14 @@ find(const char *word, size_t len)
 	return NULL;
 }
 
+bool
+verbs_are(const char *line, size_t len)
+{
+	const char *space = memchr(line, ' ', len);
+
+	return find(line, space != NULL ? (size_t)(space - line) : len) != NULL;
+}
+
 /* Why the verb is not legal in this state. */
 static struct reply
 out_of_order(const struct session *session, const struct verb *verb)
@@ -118,15 +126,7 @@ count(struct session *session, struct reply reply)
 	bool is_bad =
 		(reply.code >= 500 && reply.code <= 504) || reply.code == 555;
 
-	if (!is_bad || session->errors++ < SESSION_ERRORS_MAX)
-		return reply;
-	reply = reply_make(421, "4.7.0", "too many bad commands");
-	decision_log(session, &(struct decision){.at = "SESSION",
-				      .code = reply.code,
-				      .rule = "errorsmax",
-				      .why = "too many bad commands"});
-	reply.close_after = 1;
-	return reply;
+	return is_bad ? limits_error(session, reply) : reply;
 }
 
 struct reply

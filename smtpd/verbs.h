@@ -8,6 +8,7 @@
  * what is in order.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "lib/reply.h"
 #include "smtpd/session.h"
@@ -30,9 +31,12 @@ verb_handler verb_help, verb_unimplemented, verb_foreign; /* verb_rest.c */
 
 /*
  * Finds the command in line[0..len) (without its line end) and runs it. Bad
- * commands are counted; the one after SESSION_ERRORS_MAX ends the session.
+ * commands are counted (limits_error): too many end the session.
  */
 struct reply verbs_run(struct session *session, const char *line, size_t len);
+
+/* Whether a line begins with a command of the table. */
+bool verbs_are(const char *line, size_t len);
 
 /* The same for a line that is no command: counts it, and gives the reply. */
 struct reply verbs_refuse(struct session *session, const char *text);

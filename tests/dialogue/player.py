@@ -77,7 +77,8 @@ class Transcript:
     def __init__(self, path):
         self.name = os.path.basename(path)[:-4]
         self.control = {"me": b"host.test", "locals": b"host.test",
-                        "rcpthosts": b"host.test\nbackup.test"}
+                        "rcpthosts": b"host.test\nbackup.test",
+                        "errordelay": b"0"}
         self.env, self.queue, self.resolve = {}, [], ""
         self.lookup, self.rules = "", None
         self.client = ["192.0.2.1", "client.example", ""]

@@ -68,9 +68,13 @@ smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o \
 	smtpd/decision.o smtpd/limits.o smtpd/stop.o smtpd/transcript.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/proxy.o smtpd/rules.o \
-	smtpd/xclient.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
+	smtpd/xclient.o smtpd/submission.o \
+	queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 queue-inject = queue/inject.o queue/accept.o queue/room.o queue/layout.o queue/message_file.o \
-	queue/wakeup.o
+	queue/local_trace.o queue/wakeup.o
+queue-filter = queue/filter.o queue/filter_serve.o queue/filter_run.o \
+	queue/filter_intake.o queue/filter_environment.o queue/local_trace.o \
+	queue/submit.o
 queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/job_file.o queue/wakeup.o queue/submit.o queue/active.o \
@@ -116,7 +120,7 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	tools/queue_what.o tools/queue_mend.o tools/queue_mend_file.o \
 	tools/queue_walk.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
-smtp-why = tools/smtp_why.o tools/json.o smtpd/configure.o smtpd/judge.o \
+smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/configure.o smtpd/judge.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
@@ -125,8 +129,8 @@ maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o
 
-HOT_PROGRAMS = smtpd pop3d queue-inject queue-submit queue-runner remote local lookup \
-	sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
+HOT_PROGRAMS = smtpd pop3d queue-inject queue-filter queue-submit queue-runner \
+	remote local lookup sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
 	smtp-why
 DYNAMIC_PROGRAMS = resolve tcp-env warden authd user-add user-passwd
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)

@@ -59,6 +59,7 @@ enum submit_code {
 		56,	      /* queue-inject cannot be reached, or went away */
 	SUBMIT_BUSY = 71,     /* too many submissions, or no room: later */
 	SUBMIT_INTERNAL = 81, /* a bug */
+	SUBMIT_DEFERRED = 82, /* a filter's word: later; the text says why */
 	SUBMIT_FORMAT = 91,   /* the envelope is not one */
 };
 

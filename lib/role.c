@@ -316,6 +316,8 @@ role_confine(const struct role_path *path, bool reaches_network, unsigned calls,
 		return fail(why, size, "no_new_privs: %s", strerror(errno));
 	if (!SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return fail(why, size, "not dumpable: %s", strerror(errno));
+	if (calls & CALLS_ANY)
+		return 0;
 	if (restrict_files(path, reaches_network, calls, home, why, size) < 0)
 		return -1;
 	if (reaches_network)

@@ -28,6 +28,10 @@ enum role_calls {
 	CALLS_EXEC = 32,   /* start other programs */
 	/* Sockets of other families than unix; reaches_network adds it. */
 	CALLS_NETWORK = 64,
+	/* No list and no Landlock set, which children would inherit: for the one
+	 * program whose children are whatever an administrator names. Its uid,
+	 * its limits and no_new_privs hold it. */
+	CALLS_ANY = 128,
 };
 
 enum role_access {

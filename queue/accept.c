@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <zlib.h>
-#include "lib/date.h"
 #include "lib/deadline.h"
 #include "lib/dots.h"
 #include "lib/durable.h"
@@ -19,6 +18,7 @@
 #include "lib/log.h"
 #include "queue/accept.h"
 #include "queue/limits.h"
+#include "queue/local_trace.h"
 #include "queue/message_file.h"
 #include "queue/room.h"
 #include "queue/submit.h"
@@ -188,19 +188,17 @@ end_content(struct writer *writer)
 	return flush(writer);
 }
 
-/* The trace field of what did not come by SMTP (RFC 5321 section 4.4). */
+/* What did not come by SMTP has no trace field yet. */
 static int
 write_trace(struct writer *writer)
 {
 	const struct acceptance *acceptance = writer->acceptance;
-	char date[DATE_OCTETS + 1], field[600];
+	char field[LOCAL_TRACE_MAX];
 
-	date_write(date, (int64_t)(writer->header.arrival_us / 1000000));
-	snprintf(field, sizeof field,
-		"Received: (from uid %u)\n\tby %s with local id %s;\n\t%s\n",
-		(unsigned)acceptance->peer_uid, acceptance->host,
-		acceptance->id, date);
-	return take_content(writer, field, strlen(field));
+	return take_content(writer, field,
+		local_trace_write(field, acceptance->peer_uid, acceptance->host,
+			acceptance->id,
+			(int64_t)(writer->header.arrival_us / 1000000)));
 }
 
 /* --- the steps --- */
@@ -266,13 +264,17 @@ answer_question(struct writer *writer, int *is_traced)
 static void
 set_origin(const struct acceptance *acceptance, struct origin *origin)
 {
-	if (!acceptance->may_claim || origin->kind == 0) {
+	bool is_claimed = acceptance->may_claim && origin->kind != 0;
+
+	if (!is_claimed) {
 		origin->kind = ORIGIN_LOCAL;
 		origin->client_address[0] = origin->client_name[0] = 0;
 		origin->hello[0] = origin->authenticated[0] = 0;
 		origin->tls[0] = origin->protocol[0] = 0;
 	}
-	origin->uid = (uint32_t)acceptance->peer_uid;
+	/* What comes through the filters was submitted by somebody else. */
+	if (!is_claimed || !acceptance->may_pass_on)
+		origin->uid = (uint32_t)acceptance->peer_uid;
 }
 
 static int

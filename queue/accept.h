@@ -20,6 +20,7 @@ struct acceptance {
 	const char *host; /* control/me, for the Received field */
 	uid_t peer_uid;	  /* of the submitter, from the kernel */
 	int may_claim;	  /* it may say where the message comes from */
+	int may_pass_on;  /* and that somebody else submitted it to it */
 	int may_report;	  /* it may submit reports, which use the reserve */
 	struct room_left left;	      /* on the disk by what is no report, */
 	struct room_left report_left; /* and by what is one */

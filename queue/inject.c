@@ -145,14 +145,17 @@ serve(struct server *server, int connection, int file, const char *id,
 {
 	const struct home *home = &server->home;
 	bool is_runner = home_is_user(home, "_keep-runner", peer->uid);
+	bool is_filter = home_is_user(home, "_keep-filter", peer->uid);
 	struct acceptance acceptance = {
 		.connection = connection,
 		.file = file,
 		.folder = server->incoming,
 		.host = server->settings.me,
 		.peer_uid = peer->uid,
-		.may_claim = is_runner ||
+		.may_claim = is_runner || is_filter ||
 			     home_is_user(home, "_keep-smtpd", peer->uid),
+		/* In private mode all are one uid: the kernel's word stands. */
+		.may_pass_on = is_filter && !home->is_private,
 		.may_report = is_runner,
 		.left = server->room.left,
 		.report_left = server->report_left,

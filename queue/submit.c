@@ -184,6 +184,14 @@ submit_content(struct submission *submission, const void *octets, size_t length)
 }
 
 int
+submit_still_there(struct submission *submission)
+{
+	return send_frame(submission, 'D', NULL, 0) < 0
+		       ? sending_failed(submission)
+		       : 0;
+}
+
+int
 submit_finish(struct submission *submission, const struct envelope *envelope)
 {
 	stralloc records = STRALLOC_ZERO;

@@ -74,6 +74,12 @@ int submit_content(
 	struct submission *submission, const void *octets, size_t length);
 
 /*
+ * Says that the submitter is still there, to a service that would give it up
+ * after a while of silence: an empty piece of content. 0, or -1 as above.
+ */
+int submit_still_there(struct submission *submission);
+
+/*
  * Sends the envelope and waits for the answer. 0: the message is durable and the
  * id stands for it. -1: it is not (code and text set); if the answer was lost
  * after the envelope was sent, code is SUBMIT_CONNECTION and the message may

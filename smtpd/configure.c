@@ -6,6 +6,7 @@
 #include "smtpd/configure.h"
 #include "smtpd/networks.h"
 #include "smtpd/patterns.h"
+#include "smtpd/submission.h"
 
 /* The largest databytes, in octets. */
 #define DATABYTES_MAX (INT64_C(1) << 40)
@@ -43,6 +44,14 @@ static const struct setting SETTINGS[] = {
 		"peers that say by the PROXY protocol who the client is"},
 	{"xclients", SETTING_LIST, NULL, 0, 0, AT(xclients),
 		"peers that may say by XCLIENT who the client is"},
+	{"submitsocket", SETTING_TEXT, "submit", 0, 0, AT(submit_socket),
+		"where messages go: submit, or filter for queue-filter"},
+	{"submission", SETTING_SWITCH, "0", 0, 0, AT(submission),
+		"1: mail is taken from our own users alone, and made whole"},
+	{"hideclient", SETTING_SWITCH, "1", 0, 0, AT(hide_client),
+		"1: with submission, the client is not named in the message"},
+	{"senderlogin", SETTING_SWITCH, "1", 0, 0, AT(sender_login),
+		"1: with submission, senders must belong to the login"},
 };
 
 /* The variable DATABYTES, if it is set, stands above control/databytes. */
@@ -139,7 +148,8 @@ configure(struct session *session, bool is_always, char *why, size_t size)
 	if (configure_client(session, getenv("RELAYCLIENT"),
 		    getenv("DATABYTES"), why, size) < 0)
 		return -1;
-	if (check_lists(settings, why, size) < 0)
+	if (check_lists(settings, why, size) < 0 ||
+		submission_configure(session, why, size) < 0)
 		return -1;
 	if (limits_read(session, why, size) < 0 ||
 		transcript_read(session, why, size) < 0)

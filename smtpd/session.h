@@ -52,6 +52,10 @@ struct smtpd_settings {
 	int64_t check_mailfrom; /* the sender's domain must take mail */
 	struct setting_list proxies;
 	struct setting_list xclients;
+	char *submit_socket;  /* submit or filter */
+	int64_t submission;   /* serves our own users: smtpd/submission.h */
+	int64_t hide_client;  /* in that, no client in the Received field */
+	int64_t sender_login; /* in that, senders belong to the login */
 };
 
 /* Bits, so that a command can name the states in which it is legal. */
@@ -86,6 +90,7 @@ struct transaction {
 struct session {
 	struct home home;
 	struct smtpd_settings settings;
+	const char *submit_socket; /* a constant: where messages go */
 	struct policy policy;
 	struct rules rules; /* open only if the client may become another */
 	int64_t databytes;  /* for this client; 0: no limit */

@@ -117,7 +117,7 @@ verb_mail(struct session *session, const char *argument, size_t len)
 	if (fill_envelope(session, &mail) < 0)
 		return reply_make(451, "4.3.0", "out of memory");
 	if (submit_open_traced(&transaction->submission,
-		    home_path(&session->home, "socket/submit", path),
+		    home_path(&session->home, session->submit_socket, path),
 		    mail.parameters.size,
 		    deadline_after_ms(SESSION_OPEN_MS)) < 0) {
 		refusal = verbs_submission_failed(session, "MAIL");

@@ -157,6 +157,8 @@ submission_reply(const struct submission *submission)
 		return reply_make(554, "5.1.0", "%s",
 			submission->text[0] ? submission->text
 					    : "an address is not acceptable");
+	case SUBMIT_DEFERRED:
+		return reply_make(451, "4.7.1", "%s", submission->text);
 	default:
 		break;
 	}

@@ -24,8 +24,9 @@ from tap import wait_for
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SERVICES = ("authd", "countd", "local", "lookup", "pop3d", "queue-inject",
-            "queue-runner", "remote", "resolve", "smtpd", "submission", "warden")
+SERVICES = ("authd", "countd", "local", "lookup", "pop3d", "queue-filter",
+            "queue-inject", "queue-runner", "remote", "resolve", "smtpd",
+            "submission", "warden")
 INSIDE = "KEEPMAIL_TEST_INSIDE"
 
 

@@ -72,6 +72,38 @@ def message(sender, recipients, content=b"Subject: x\n\nx\n", arrival=None,
             + content + tail + outcomes)
 
 
+def envelope_of(octets):
+    """The envelope in a message file's octets, as a dict; recipients as
+    (address, notify, orcpt)."""
+    length, size = struct.unpack_from(">QI", octets, 24)
+    found = {"recipients": []}
+
+    def texts(payload):
+        result = []
+        while payload:
+            end = 2 + struct.unpack_from(">H", payload)[0]
+            result.append(payload[2:end].decode())
+            payload = payload[end:]
+        return result
+
+    for kind, payload in records(octets[64 + length:64 + length + size]):
+        if kind == "F":
+            found["reverse_path"] = payload.decode()
+        elif kind == "P":
+            found["parameters"] = tuple(payload[:4])
+            found["envid"] = texts(payload[4:])[0]
+        elif kind == "O":
+            found["origin"], found["uid"] = struct.unpack_from(">BI", payload)
+            (found["client_address"], found["client_name"], found["hello"],
+             found["protocol"], found["login"], found["tls"]) = texts(
+                 payload[5:])
+        elif kind == "T":
+            end = 2 + struct.unpack_from(">H", payload)[0]
+            found["recipients"].append((payload[2:end].decode(), payload[end],
+                                        texts(payload[end + 1:])[0]))
+    return found
+
+
 def outcome(number, what, attempt, due=0, words="4.0.0 later", now=None):
     """An R record of a message file; due and now in seconds since the epoch."""
     now = time.time() if now is None else now

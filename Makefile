@@ -49,11 +49,13 @@ SKALIBS = -l:libskarnet.a
 RESOLV = -lresolv
 CRC = -lz
 CRYPT = -lcrypt
+MD5 = -l:libmd.a
 OWFAT = $(BUILD)/libowfat_safe.a
 
 # What two or more programs share. The archive lets each program take only what
 # it uses; the lists of objects below say what a program is made of.
-LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/cdbfile.o \
+LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/auth.o \
+	lib/auth_ask.o lib/base64.o lib/sasl_front.o lib/cdbfile.o \
 	lib/counter.o lib/date.o lib/deadline.o lib/descriptors.o lib/domains.o lib/dots.o \
 	lib/durable.o lib/envelope.o lib/escape.o lib/fields.o lib/frames.o \
 	lib/home.o lib/ident.o lib/line.o lib/log.o lib/output.o lib/pack.o \
@@ -101,9 +103,11 @@ warden = local/warden.o local/account.o local/children.o local/deliver.o local/i
 	pop3d/session.o pop3d/commands.o \
 	pop3d/maildrop.o pop3d/message.o pop3d/retrieve.o pop3d/update.o \
 	queue/submit.o lib/accounts_system.o
-pop3d = pop3d/login.o pop3d/auth_ask.o
-authd = tools/authd.o tools/auth_check.o tools/auth_program.o \
-	tools/auth_system.o tools/secrets.o local/warden_ask.o \
+pop3d = pop3d/login.o pop3d/login_auth.o
+authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
+	tools/auth_limits.o tools/auth_program.o tools/auth_system.o \
+	tools/digest.o tools/sasl.o tools/scram.o tools/scram_keys.o \
+	tools/secrets.o local/warden_ask.o \
 	lib/accounts_system.o
 countd = tools/countd.o tools/counts.o tools/counts_file.o
 sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
@@ -126,8 +130,10 @@ smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/configure.o sm
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 tcp-env = tools/tcp_env.o
 maildirmake = tools/maildirmake.o tools/maildir_make.o
-user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o
-user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o
+user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o \
+	tools/digest.o tools/scram_keys.o
+user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o \
+	tools/digest.o tools/scram_keys.o
 
 HOT_PROGRAMS = smtpd pop3d queue-inject queue-filter queue-submit queue-runner \
 	remote local lookup sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
@@ -138,7 +144,7 @@ PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
 	queue-route
 # Programs that take something from libowfat (and so are under GPL-2 terms).
-OWFAT_PROGRAMS =
+OWFAT_PROGRAMS = smtpd pop3d authd
 
 # Everything that is not a program's main, for the tests.
 DEPARTMENTS = lib queue smtpd remote local pop3d tools
@@ -181,7 +187,7 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 
 # A program is its list of objects; the map beside it says what else came in.
 $(BUILD)/remote $(BUILD)/lookup: LIBRARIES = $(RESOLV)
-$(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT)
+$(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT) $(MD5)
 $(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)
 $(DYNAMIC_PROGRAMS:%=$(BUILD)/%): KIND = -pie
 $(OWFAT_PROGRAMS:%=$(BUILD)/%): $(OWFAT)
@@ -199,7 +205,7 @@ $(BUILD)/libmodules.a: $(MODULES:%=$(BUILD)/obj/%)
 $(UNIT_TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libmodules.a $(OWFAT)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -o $@ $^ -lcmocka \
-		$(SKALIBS) $(CRC) $(RESOLV) $(CRYPT)
+		$(SKALIBS) $(CRC) $(RESOLV) $(CRYPT) $(MD5)
 
 unit-tests: $(UNIT_TESTS)
 
@@ -221,7 +227,7 @@ $(BUILD)/fuzz/libmodules.a: $(MODULES:%=$(BUILD)/fuzz/obj/%)
 $(FUZZ_TARGETS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o \
 		$(BUILD)/fuzz/libmodules.a $(OWFAT)
 	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ \
-		$(SKALIBS) $(CRC) $(RESOLV) $(CRYPT)
+		$(SKALIBS) $(CRC) $(RESOLV) $(CRYPT) $(MD5)
 
 fuzz-targets: $(FUZZ_TARGETS)
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,6 +9,10 @@
 /* Room for more descriptors than anyone may send, so that too many are seen
  * and closed rather than lost. */
 #define ROOM 32
+/* The kernel counts a user's descriptors that nobody has received yet against
+ * the sender's limit of open ones: those of other processes go by. */
+#define FLIGHT_TRIES 200
+#define FLIGHT_PAUSE_MS 10
 
 int
 peer_identity(int fd, struct peer *peer)
@@ -33,6 +38,7 @@ descriptors_send(int fd, const void *record, size_t length,
 	} control;
 	struct iovec part = {(void *)(size_t)record, length};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	unsigned tries = 0;
 
 	if (descriptors > DESCRIPTORS_MAX) {
 		errno = EINVAL;
@@ -53,7 +59,9 @@ descriptors_send(int fd, const void *record, size_t length,
 
 		if (put >= 0)
 			return 0;
-		if (errno != EINTR)
+		if (errno == ETOOMANYREFS && tries++ < FLIGHT_TRIES)
+			poll(NULL, 0, FLIGHT_PAUSE_MS);
+		else if (errno != EINTR)
 			return -1;
 	}
 }

@@ -23,7 +23,8 @@ int peer_identity(int fd, struct peer *peer);
 /*
  * Sends one record and up to DESCRIPTORS_MAX descriptors (which stay the
  * caller's). 0, or -1 with errno (EAGAIN if the socket is non-blocking and
- * full). No SIGPIPE.
+ * full; ETOOMANYREFS if too many of this user's descriptors were on their way
+ * for two seconds). No SIGPIPE.
  */
 int descriptors_send(int fd, const void *record, size_t length,
 	const int *descriptor, unsigned descriptors);

@@ -8,19 +8,20 @@
  * Is handed the connection on 0 and 1 and the client's address in TCPREMOTEIP.
  * Promises bounded time, bounded tries and no word about what was wrong with a
  * login; after one that is right it touches the connection no more.
- * Never opens a file, never sees a mailbox or a password's hash, never keeps a
- * password.
+ * Never opens a file once its settings are read, never sees a mailbox or a
+ * password's hash, never keeps a password.
  */
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "lib/descriptors.h"
@@ -30,19 +31,13 @@
 #include "lib/outcome.h"
 #include "lib/output.h"
 #include "lib/role.h"
-#include "pop3d/auth.h"
+#include "lib/settings.h"
+#include "pop3d/login.h"
 
 /* RFC 2449 section 4 allows 255 octets; passwords may need more. */
 #define COMMAND_MAX 1024
-#define COMMAND_WAIT_MS (60 * 1000)
 #define LOGIN_WAIT_MS (5 * 60 * 1000)
-#define REPLY_WAIT_MS (30 * 1000)
-/* Longer than authd takes for its slowest answer. */
-#define AUTH_WAIT_MS (65 * 1000)
 #define ERRORS_MAX 10
-#define FAILURES_MAX 5
-/* Each failed login waits so much longer than the one before. */
-#define FAILURE_PAUSE_MS 1000
 
 static const struct role pop3d_role = {
 	.program = "pop3d",
@@ -54,21 +49,17 @@ static const struct role pop3d_role = {
 	.descriptors = 16,
 };
 
-struct login {
-	struct home home;
-	struct line_reader in;
-	struct output out;
-	int64_t end_ms; /* when a client must have logged in */
-	unsigned errors, failures;
-	char name[AUTH_NAME_MAX]; /* from USER; "" before it */
-	char client[64];
+struct login_settings {
+	char *me;
+	char *mechanisms;
 };
 
-/* What a command leads to. */
-enum next {
-	NEXT_COMMAND,
-	NEXT_CLOSE,
-	NEXT_HANDED_ON, /* the connection is the session part's */
+static const struct setting SETTINGS[] = {
+	{"me", SETTING_HOST, NULL, 0, 0, offsetof(struct login_settings, me),
+		"this host's name"},
+	{"saslmechanisms", SETTING_TEXT, AUTH_MECHANISMS_DEFAULT, 0, 0,
+		offsetof(struct login_settings, mechanisms),
+		"the ways to log in that are offered"},
 };
 
 static int64_t
@@ -77,10 +68,10 @@ sooner(int64_t one_ms, int64_t other_ms)
 	return one_ms < other_ms ? one_ms : other_ms;
 }
 
-static enum next
-reply(struct login *login, const char *text)
+enum next
+login_reply(struct login *login, const char *text)
 {
-	int64_t deadline_ms = deadline_after_ms(REPLY_WAIT_MS);
+	int64_t deadline_ms = deadline_after_ms(LOGIN_REPLY_WAIT_MS);
 
 	if (output_put(&login->out, text, strlen(text), deadline_ms) < 0 ||
 		output_put(&login->out, "\r\n", 2, deadline_ms) < 0)
@@ -88,21 +79,12 @@ reply(struct login *login, const char *text)
 	return NEXT_COMMAND;
 }
 
-static enum next
-reply_error(struct login *login, const char *text)
+enum next
+login_error(struct login *login, const char *text)
 {
-	enum next next = reply(login, text);
+	enum next next = login_reply(login, text);
 
 	return ++login->errors >= ERRORS_MAX ? NEXT_CLOSE : next;
-}
-
-static bool
-is_printable(const char *text, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)text[i] < 32 || text[i] == 127)
-			return false;
-	return true;
 }
 
 /* The client's address from the environment, whoever set it. */
@@ -118,131 +100,25 @@ note_client(struct login *login)
 	snprintf(login->client, sizeof login->client, "%s", address);
 }
 
-static enum next
-do_user(struct login *login, const char *argument, size_t length)
-{
-	if (length == 0 || length >= sizeof login->name ||
-		!is_printable(argument, length))
-		return reply_error(login, "-ERR USER needs a name");
-	memcpy(login->name, argument, length);
-	login->name[length] = 0;
-	return reply(login, "+OK and the password?");
-}
-
-/*
- * Hands what the client has sent ahead to the session part, and waits until that
- * one has closed its end.
- */
-static void
-wait_for_session(struct login *login, int pair)
-{
-	size_t length;
-	const char *octets = line_buffered(&login->in, &length);
-	char ignored[64];
-
-	while (length > 0) {
-		ssize_t put = send(pair, octets, length, MSG_NOSIGNAL);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			break;
-		octets += put;
-		length -= (size_t)put;
-	}
-	line_discard(&login->in);
-	shutdown(pair, SHUT_WR);
-	for (;;) {
-		ssize_t got = read(pair, ignored, sizeof ignored);
-
-		if (got == 0 || (got < 0 && errno != EINTR))
-			return;
-	}
-}
-
-static enum next
-refuse(struct login *login)
-{
-	login->failures++;
-	login->name[0] = 0;
-	poll(NULL, 0, (int)(FAILURE_PAUSE_MS * login->failures));
-	enum next next = reply(login, "-ERR [AUTH] wrong name or password");
-	return login->failures >= FAILURES_MAX ? NEXT_CLOSE : next;
-}
-
-static enum next
-cannot_tell(struct login *login)
-{
-	login->failures++;
-	enum next next = reply(
-		login, "-ERR [SYS/TEMP] cannot log you in now, try later");
-	return login->failures >= FAILURES_MAX ? NEXT_CLOSE : next;
-}
-
-static enum next
-ask(struct login *login, const struct auth_question *question)
-{
-	char path[HOME_NAME_MAX];
-	struct auth_answer answer;
-	int pair[2];
-
-	/* The session part writes to the client next: nothing of ours may be
-	 * left behind. */
-	if (output_flush(&login->out, deadline_after_ms(REPLY_WAIT_MS)) < 0)
-		return NEXT_CLOSE;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		log_line("socketpair: %s", strerror(errno));
-		return cannot_tell(login);
-	}
-	const int descriptor[3] = {STDIN_FILENO, STDOUT_FILENO, pair[1]};
-	home_path(&login->home, "socket/auth", path);
-	int asked = auth_ask(path, question, descriptor, 3,
-		deadline_after_ms(AUTH_WAIT_MS), &answer);
-	int saved = errno;
-	close(pair[1]);
-	enum next next = NEXT_HANDED_ON;
-	if (asked == 0 && answer.verdict == AUTH_YES) {
-		wait_for_session(login, pair[0]);
-	} else if (asked == 0 && answer.verdict == AUTH_NO) {
-		next = refuse(login);
-	} else {
-		next = cannot_tell(login);
-		if (asked < 0) {
-			/* For all we know a session was started: it alone may
-			 * speak with the client now. */
-			log_line("%s: %s", path, strerror(saved));
-			next = NEXT_CLOSE;
-		}
-	}
-	close(pair[0]);
-	return next;
-}
-
-static enum next
-do_pass(struct login *login, const char *argument, size_t length)
-{
-	struct auth_question question = {
-		.magic = AUTH_MAGIC, .service = AUTH_SERVICE_POP3};
-
-	if (login->name[0] == 0)
-		return reply_error(login, "-ERR USER first");
-	if (length == 0 || length >= sizeof question.password)
-		return refuse(login);
-	memcpy(question.name, login->name, sizeof question.name);
-	memcpy(question.password, argument, length);
-	memcpy(question.client, login->client, sizeof question.client);
-	enum next next = ask(login, &question);
-	explicit_bzero(&question, sizeof question);
-	return next;
-}
-
 /* RFC 2449: what the server can, in either state. */
 static enum next
 do_capa(struct login *login)
 {
-	return reply(login, "+OK\r\nTOP\r\nUSER\r\nUIDL\r\nRESP-CODES\r\n"
-			    "AUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n"
-			    "IMPLEMENTATION keepmail\r\n.");
+	char list[AUTH_LIST_MAX];
+
+	auth_mechanisms_list(login->mechanisms, &login->channel, list);
+	if (login_reply(login, "+OK\r\nTOP\r\nUSER\r\nUIDL\r\nRESP-CODES\r\n"
+			       "AUTH-RESP-CODE\r\nPIPELINING\r\n"
+			       "EXPIRE NEVER") == NEXT_CLOSE)
+		return NEXT_CLOSE;
+	if (*list != 0) {
+		char line[AUTH_LIST_MAX + 8];
+
+		snprintf(line, sizeof line, "SASL %s", list);
+		if (login_reply(login, line) == NEXT_CLOSE)
+			return NEXT_CLOSE;
+	}
+	return login_reply(login, "IMPLEMENTATION keepmail\r\n.");
 }
 
 static bool
@@ -260,21 +136,25 @@ do_line(struct login *login, const char *line, size_t length)
 	const char *argument = space == NULL ? line + length : space + 1;
 	size_t rest = (size_t)(line + length - argument);
 
+	if (length > COMMAND_MAX - 2 && !is_verb(line, verb, "AUTH"))
+		return login_error(login, "-ERR the line is too long");
 	if (memchr(line, 0, length) != NULL || memchr(line, '\r', length))
-		return reply_error(login, "-ERR not a line of text");
+		return login_error(login, "-ERR not a line of text");
 	if (is_verb(line, verb, "USER"))
-		return do_user(login, argument, rest);
+		return login_user(login, argument, rest);
 	if (is_verb(line, verb, "PASS"))
-		return do_pass(login, argument, rest);
+		return login_pass(login, argument, rest);
 	if (is_verb(line, verb, "CAPA"))
 		return do_capa(login);
 	if (is_verb(line, verb, "QUIT")) {
-		(void)reply(login, "+OK bye");
+		(void)login_reply(login, "+OK bye");
 		return NEXT_CLOSE;
 	}
 	if (is_verb(line, verb, "AUTH"))
-		return reply_error(login, "-ERR USER and PASS only");
-	return reply_error(login, "-ERR log in first");
+		return login_auth(login, argument, rest);
+	if (is_verb(line, verb, "APOP") && login->timestamp[0] != 0)
+		return login_apop(login, argument, rest);
+	return login_error(login, "-ERR log in first");
 }
 
 static enum next
@@ -284,16 +164,17 @@ do_command(struct login *login)
 	size_t length;
 
 	if (line_is_empty(&login->in) &&
-		output_flush(&login->out, deadline_after_ms(REPLY_WAIT_MS)) < 0)
+		output_flush(&login->out,
+			deadline_after_ms(LOGIN_REPLY_WAIT_MS)) < 0)
 		return NEXT_CLOSE;
-	switch (line_read(&login->in, COMMAND_MAX,
-		sooner(login->end_ms, deadline_after_ms(COMMAND_WAIT_MS)),
+	switch (line_read(&login->in, LINE_AUTH_MAX,
+		sooner(login->end_ms, deadline_after_ms(LOGIN_LINE_WAIT_MS)),
 		&line, &length)) {
 	case LINE_OK:
 	case LINE_BARE:
 		break;
 	case LINE_TOO_LONG:
-		return reply_error(login, "-ERR the line is too long");
+		return login_error(login, "-ERR the line is too long");
 	case LINE_TIMEOUT:
 	case LINE_EOF:
 	case LINE_ERROR:
@@ -311,9 +192,56 @@ static int
 refuse_service(struct login *login, const char *why)
 {
 	log_line("%s", why);
-	(void)reply(login, "-ERR [SYS/TEMP] no service now");
-	(void)output_flush(&login->out, deadline_after_ms(REPLY_WAIT_MS));
+	(void)login_reply(login, "-ERR [SYS/TEMP] no service now");
+	(void)output_flush(&login->out, deadline_after_ms(LOGIN_REPLY_WAIT_MS));
 	return STATUS_TEMPORARY;
+}
+
+/* The timestamp of the greeting, which APOP is about (RFC 1939 section 7). */
+static int
+make_timestamp(struct login *login, const char *me)
+{
+	uint64_t random[2];
+
+	if ((login->mechanisms & 1u << AUTH_APOP) == 0)
+		return 0;
+	if (getrandom(random, sizeof random, 0) != sizeof random)
+		return -1;
+	int made = snprintf(login->timestamp, sizeof login->timestamp,
+		"<%llx%llx.%lld@%.60s>", (unsigned long long)random[0],
+		(unsigned long long)random[1], (long long)time(NULL), me);
+	return made > 0 && (size_t)made < sizeof login->timestamp ? 0 : -1;
+}
+
+static int
+configure(struct login *login, char *why, size_t size)
+{
+	struct login_settings settings = {0};
+	char path[HOME_NAME_MAX];
+
+	home_path(&login->home, "control", path);
+	if (settings_read(SETTINGS, SETTINGS_COUNT(SETTINGS), path, &settings,
+		    why, size) < 0)
+		return -1;
+	char wrong[120];
+	int result = auth_mechanisms_read(
+		settings.mechanisms, &login->mechanisms, wrong, sizeof wrong);
+	if (result < 0)
+		snprintf(why, size, "%.100s/saslmechanisms: %s", path, wrong);
+	else if ((result = make_timestamp(login, settings.me)) < 0)
+		snprintf(why, size, "no random numbers: %s", strerror(errno));
+	settings_free(SETTINGS, SETTINGS_COUNT(SETTINGS), &settings);
+	return result;
+}
+
+static enum next
+greet(struct login *login)
+{
+	char line[AUTH_TIMESTAMP_MAX + 40];
+
+	snprintf(line, sizeof line, "+OK keepmail POP3 server%s%s",
+		login->timestamp[0] != 0 ? " " : "", login->timestamp);
+	return login_reply(login, line);
 }
 
 int
@@ -331,13 +259,14 @@ main(void)
 	output_start(&login.out, STDOUT_FILENO);
 	note_client(&login);
 	if (home_open(&login.home, why, sizeof why) < 0 ||
+		configure(&login, why, sizeof why) < 0 ||
 		role_take(&pop3d_role, &login.home, why, sizeof why) < 0)
 		return refuse_service(&login, why);
-	next = reply(&login, "+OK keepmail POP3 server");
+	next = greet(&login);
 	while (next == NEXT_COMMAND)
 		next = do_command(&login);
 	if (next == NEXT_CLOSE)
 		(void)output_flush(
-			&login.out, deadline_after_ms(REPLY_WAIT_MS));
+			&login.out, deadline_after_ms(LOGIN_REPLY_WAIT_MS));
 	return STATUS_DONE;
 }

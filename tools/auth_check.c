@@ -30,8 +30,9 @@ static enum auth_verdict
 check_database(const struct auth_place *place, const char *address,
 	const char *password, bool *exists, bool *is_decided)
 {
-	char path[HOME_NAME_MAX], hash[SECRETS_HASH_MAX];
+	char path[HOME_NAME_MAX];
 	struct account account;
+	struct secret secret;
 
 	*exists = *is_decided = false;
 	enum account_result result = account_virtual(
@@ -43,15 +44,16 @@ check_database(const struct auth_place *place, const char *address,
 	}
 	int found =
 		secrets_find(home_path(place->home, "users/secrets.cdb", path),
-			address, hash);
+			address, &secret);
 	if (found < 0) {
 		log_line("%s: %s", path, strerror(errno));
 		return AUTH_TEMPORARY;
 	}
 	*exists = result == ACCOUNT_FOUND;
 	*is_decided = *exists && found == 1;
-	bool is_right = secrets_match(*is_decided ? hash : NULL, password);
-	explicit_bzero(hash, sizeof hash);
+	bool is_right =
+		secrets_match(*is_decided ? secret.hash : NULL, password);
+	explicit_bzero(&secret, sizeof secret);
 	return is_right ? AUTH_YES : AUTH_NO;
 }
 
@@ -79,20 +81,19 @@ check_system_user(const struct auth_place *place, const char *name)
 }
 
 static enum auth_verdict
-check_address(const struct auth_place *place,
-	const struct auth_question *question, char key[ACCOUNT_KEY_MAX])
+check_address(const struct auth_place *place, const char *name,
+	const char *password, const char *client, char key[ACCOUNT_KEY_MAX])
 {
 	const char *program = place->settings->program;
 	char address[AUTH_NAME_MAX];
 	bool exists, is_decided;
 
-	memcpy(address, question->name, sizeof address);
+	snprintf(address, sizeof address, "%s", name);
 	lower(address);
-	enum auth_verdict verdict = check_database(
-		place, address, question->password, &exists, &is_decided);
+	enum auth_verdict verdict =
+		check_database(place, address, password, &exists, &is_decided);
 	if (verdict == AUTH_NO && !is_decided && *program != 0)
-		verdict = auth_program(
-			program, address, question->password, question->client);
+		verdict = auth_program(program, address, password, client);
 	if (verdict == AUTH_YES && !exists) {
 		log_line("%s knows %s, which is not in users/accounts.cdb",
 			program, address);
@@ -104,20 +105,18 @@ check_address(const struct auth_place *place,
 }
 
 static enum auth_verdict
-check_plain_name(const struct auth_place *place,
-	const struct auth_question *question, char key[ACCOUNT_KEY_MAX])
+check_plain_name(const struct auth_place *place, const char *name,
+	const char *password, const char *client, char key[ACCOUNT_KEY_MAX])
 {
 	const char *program = place->settings->program;
-	const char *name = question->name;
 	enum auth_verdict verdict;
 
 	if (*program != 0) {
-		verdict = auth_program(
-			program, name, question->password, question->client);
+		verdict = auth_program(program, name, password, client);
 	} else if (place->settings->system_logins == 1) {
-		verdict = auth_system(name, question->password);
+		verdict = auth_system(name, password);
 	} else {
-		(void)secrets_match(NULL, question->password);
+		(void)secrets_match(NULL, password);
 		return AUTH_NO;
 	}
 	if (verdict == AUTH_YES)
@@ -127,16 +126,72 @@ check_plain_name(const struct auth_place *place,
 	return verdict;
 }
 
-enum auth_verdict
-auth_check(const struct auth_place *place, const struct auth_question *question,
-	char key[ACCOUNT_KEY_MAX])
+static bool
+is_name(const char *name)
 {
-	for (const char *c = question->name; *c != 0; c++)
-		if ((unsigned char)*c < 32 || *c == 127)
-			return AUTH_NO;
-	if (question->name[0] == 0 || question->password[0] == 0)
+	if (*name == 0 || strlen(name) >= AUTH_NAME_MAX)
+		return false;
+	for (; *name != 0; name++)
+		if ((unsigned char)*name < 32 || *name == 127)
+			return false;
+	return true;
+}
+
+enum auth_verdict
+auth_check(const struct auth_place *place, const char *name,
+	const char *password, const char *client, char key[ACCOUNT_KEY_MAX])
+{
+	if (!is_name(name) || *password == 0)
 		return AUTH_NO;
-	if (strchr(question->name, '@') != NULL)
-		return check_address(place, question, key);
-	return check_plain_name(place, question, key);
+	if (strchr(name, '@') != NULL)
+		return check_address(place, name, password, client, key);
+	return check_plain_name(place, name, password, client, key);
+}
+
+/* The seed of the database, or the process's. */
+static int
+make_up(const struct auth_place *place, const char *database,
+	const char *address, struct scram_verifier *verifier)
+{
+	uint8_t seed[DIGEST_SHA256];
+	int found = secrets_seed(database, seed);
+
+	if (found < 0)
+		return -1;
+	scram_make_up(verifier, found > 0 ? seed : place->seed, address);
+	explicit_bzero(seed, sizeof seed);
+	return 0;
+}
+
+enum auth_verdict
+auth_find(const struct auth_place *place, const char *name,
+	struct secret *secret, char key[ACCOUNT_KEY_MAX])
+{
+	char path[HOME_NAME_MAX], address[AUTH_NAME_MAX];
+	struct scram_verifier nobody;
+	struct account account;
+
+	memset(secret, 0, sizeof *secret);
+	snprintf(address, sizeof address, "%s", name);
+	lower(address);
+	enum account_result result = account_virtual(
+		home_path(place->home, "users/accounts.cdb", path), address,
+		&account);
+	if (result == ACCOUNT_TROUBLE) {
+		log_line("%s: %s", path, strerror(errno));
+		return AUTH_TEMPORARY;
+	}
+	home_path(place->home, "users/secrets.cdb", path);
+	int found = secrets_find(path, address, secret);
+	if (found < 0 || make_up(place, path, address, &nobody) < 0) {
+		log_line("%s: %s", path, strerror(errno));
+		return AUTH_TEMPORARY;
+	}
+	bool exists = result == ACCOUNT_FOUND && found > 0 && is_name(name) &&
+		      write_key(key, "u:", address);
+	if (!exists)
+		memset(secret, 0, sizeof *secret);
+	if (!secret->has_verifier)
+		secret->verifier = nobody;
+	return exists ? AUTH_YES : AUTH_NO;
 }

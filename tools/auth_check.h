@@ -14,12 +14,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "lib/auth.h"
 #include "lib/home.h"
 #include "local/resolve.h"
-#include "pop3d/auth.h"
+#include "tools/secrets.h"
 
 struct auth_settings {
+	char *me;
 	int64_t concurrency;
+	int64_t queue;
+	int64_t failures;
 	int64_t system_logins;
 	char *program; /* "" without one */
 };
@@ -27,15 +31,27 @@ struct auth_settings {
 struct auth_place {
 	const struct home *home;
 	const struct auth_settings *settings;
+	/* Of the process: stands in for the database's where that has none. */
+	uint8_t seed[DIGEST_SHA256];
 };
 
 /*
- * Checks a login. After AUTH_YES key is what the warden calls the account
+ * Checks a password. After AUTH_YES key is what the warden calls the account
  * ("u:address", "s:name"). The work is the same whether the name exists or not,
  * but for the program's. What goes wrong is logged here; a wrong login is not.
  */
-enum auth_verdict auth_check(const struct auth_place *place,
-	const struct auth_question *question, char key[ACCOUNT_KEY_MAX]);
+enum auth_verdict auth_check(const struct auth_place *place, const char *name,
+	const char *password, const char *client, char key[ACCOUNT_KEY_MAX]);
+
+/*
+ * Finds the secret of an account for mechanisms that see no password. AUTH_YES
+ * with secret and key; AUTH_NO, after the same work, with a verifier that no
+ * proof fits (always the same for one name) if there is no such account;
+ * AUTH_TEMPORARY. The account may lack a verifier (it has a made-up one then) or
+ * the password ("").
+ */
+enum auth_verdict auth_find(const struct auth_place *place, const char *name,
+	struct secret *secret, char key[ACCOUNT_KEY_MAX]);
 
 /* --- the sources besides the user database --- */
 

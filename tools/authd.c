@@ -1,7 +1,7 @@
 /*
- * authd says whether a password is right (pop3d/auth.h), and has the warden start
- * a session for who has the right one. A process of its own answers each
- * question, so that no password outlives its question.
+ * authd says who may log in (lib/auth.h), by the mechanisms of SASL, and has the
+ * warden start a session for who fetches mail. A process of its own is there for
+ * each exchange, so that no password outlives its exchange.
  *
  * Runs as _keep-auth, with the groups that read the user database and shadow.
  * Is handed nothing; started as root, it makes socket/auth and gives root up.
@@ -16,27 +16,24 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "lib/deadline.h"
 #include "lib/descriptors.h"
 #include "lib/log.h"
 #include "lib/outcome.h"
 #include "lib/role.h"
 #include "lib/service.h"
 #include "lib/settings.h"
-#include "local/warden.h"
 #include "tools/auth_check.h"
+#include "tools/auth_exchange.h"
+#include "tools/auth_limits.h"
 
 #define BACKLOG 128
-#define QUESTION_WAIT_MS 10000
-#define WARDEN_WAIT_MS 10000
 /* A child that is still there then has gone astray. */
-#define CHILD_SECONDS 60
-/* A refusal leaves at a multiple of this since its question came. */
-#define REFUSAL_STEP_MS 200
+#define CHILD_SECONDS (EXCHANGE_MS / 1000 + 60)
 #define PAUSE_MS 100
 
 static const struct role authd_role = {
@@ -55,15 +52,21 @@ static const struct role authd_role = {
 	.descriptors = 32,
 };
 
+#define AT(member) offsetof(struct auth_settings, member)
+
 static const struct setting settings_table[] = {
-	{"concurrencyauth", SETTING_NUMBER, "20", 1, 1000,
-		offsetof(struct auth_settings, concurrency),
+	{"me", SETTING_HOST, NULL, 0, 0, AT(me), "this host's name"},
+	{"concurrencyauth", SETTING_NUMBER, "20", 1, LIMITS_SLOTS_MAX,
+		AT(concurrency),
 		"how many logins are checked at the same time"},
-	{"systemlogins", SETTING_SWITCH, "0", 0, 1,
-		offsetof(struct auth_settings, system_logins),
+	{"authqueue", SETTING_NUMBER, "400", 1, 10000, AT(queue),
+		"how many clients may be logging in at the same time"},
+	{"authfailures", SETTING_NUMBER, "4", 1, 1000000, AT(failures),
+		"how many failed logins from an address go by before the next "
+		"are slowed down"},
+	{"systemlogins", SETTING_SWITCH, "0", 0, 1, AT(system_logins),
 		"1: system users may log in with their passwords"},
-	{"checkpassword", SETTING_TEXT, "", 0, 0,
-		offsetof(struct auth_settings, program),
+	{"checkpassword", SETTING_TEXT, "", 0, 0, AT(program),
 		"a program that checks passwords of names that are not in the "
 		"user database"},
 };
@@ -71,145 +74,13 @@ static const struct setting settings_table[] = {
 struct authd {
 	struct home home;
 	struct auth_settings settings;
+	struct auth_place place;
+	struct limits limits;
 	int listener;
 	int signals; /* signalfd of SIGCHLD */
 	unsigned children;
+	bool is_full; /* it stands in the log */
 };
-
-/* --- one question, in a process of its own --- */
-
-static bool
-is_text(const char *text, size_t size)
-{
-	return memchr(text, 0, size) != NULL;
-}
-
-static bool
-is_question(const struct auth_question *question, unsigned descriptors)
-{
-	unsigned wanted = question->service == AUTH_SERVICE_POP3 ? 3 : 0;
-
-	return question->magic == AUTH_MAGIC &&
-	       (question->service == AUTH_SERVICE_POP3 ||
-		       question->service == AUTH_SERVICE_CHECK) &&
-	       descriptors == wanted &&
-	       is_text(question->name, sizeof question->name) &&
-	       is_text(question->password, sizeof question->password) &&
-	       is_text(question->client, sizeof question->client);
-}
-
-/* Receives a whole question, or says in the log why there is none. */
-static int
-receive(int fd, struct auth_question *question, int descriptor[3])
-{
-	int64_t deadline_ms = deadline_after_ms(QUESTION_WAIT_MS);
-	struct pollfd one = {fd, POLLIN, 0};
-	unsigned descriptors = 0;
-	ssize_t got;
-
-	do {
-		if (poll(&one, 1, deadline_left_ms(deadline_ms)) == 0) {
-			log_line("a question did not come in time");
-			return -1;
-		}
-		got = descriptors_receive(fd, question, sizeof *question,
-			descriptor, 3, &descriptors);
-	} while (got < 0 && (errno == EAGAIN || errno == EINTR));
-	if (got == sizeof *question && is_question(question, descriptors))
-		return 0;
-	if (got != 0)
-		log_line("not a question: %s",
-			got < 0 ? strerror(errno) : "malformed");
-	return -1;
-}
-
-/* The client's address stands in the log before the name, so that whatever the
- * name holds, nobody can put another address there. */
-static void
-clean_client(char *client)
-{
-	if (*client == 0 ||
-		strspn(client, "0123456789abcdefABCDEF.:") != strlen(client))
-		snprintf(client, sizeof "unknown", "unknown");
-}
-
-static enum auth_verdict
-start_session(const struct authd *authd, const struct auth_question *question,
-	const char *key, const int descriptor[3])
-{
-	struct warden_request request = {
-		.magic = WARDEN_MAGIC, .kind = WARDEN_POP3};
-	char path[HOME_NAME_MAX];
-	int fd = -1;
-
-	snprintf(request.account, sizeof request.account, "%s", key);
-	snprintf(request.client, sizeof request.client, "%s", question->client);
-	if (warden_ask(&fd, home_path(&authd->home, "socket/warden", path),
-		    &request, descriptor, 3,
-		    deadline_after_ms(WARDEN_WAIT_MS)) == 0)
-		return AUTH_YES;
-	log_line("%s: %s", path, strerror(errno));
-	return AUTH_TEMPORARY;
-}
-
-/* Whether who asked has gone meanwhile: nobody then waits for a session. */
-static bool
-has_gone(int fd)
-{
-	struct pollfd one = {fd, POLLIN, 0};
-
-	return poll(&one, 1, 0) != 0;
-}
-
-static void
-tell(const struct auth_question *question, enum auth_verdict verdict)
-{
-	static const char *const meaning[] = {[AUTH_YES] = "login",
-		[AUTH_NO] = "login failed",
-		[AUTH_TEMPORARY] = "login deferred"};
-
-	log_line("%s: service=%s client=%s name=%s", meaning[verdict],
-		question->service == AUTH_SERVICE_POP3 ? "pop3" : "check",
-		question->client, question->name);
-}
-
-/* Answers one question. Returns the process's exit status. */
-static int
-answer(const struct authd *authd, int fd)
-{
-	const struct auth_place place = {&authd->home, &authd->settings};
-	struct auth_answer reply = {.magic = AUTH_MAGIC};
-	struct auth_question question;
-	char key[ACCOUNT_KEY_MAX] = "";
-	int descriptor[3];
-
-	if (receive(fd, &question, descriptor) < 0)
-		return STATUS_MISUSE;
-	int64_t came_ms = deadline_now_ms();
-	clean_client(question.client);
-	enum auth_verdict verdict = auth_check(&place, &question, key);
-	explicit_bzero(question.password, sizeof question.password);
-	if (verdict == AUTH_YES && has_gone(fd))
-		verdict = AUTH_TEMPORARY;
-	if (verdict == AUTH_YES && question.service == AUTH_SERVICE_POP3)
-		verdict = start_session(authd, &question, key, descriptor);
-	tell(&question, verdict);
-	if (verdict == AUTH_YES)
-		snprintf(
-			reply.account, sizeof reply.account, "%.253s", key + 2);
-	if (verdict == AUTH_NO)
-		poll(NULL, 0,
-			REFUSAL_STEP_MS - (int)((deadline_now_ms() - came_ms) %
-						  REFUSAL_STEP_MS));
-	reply.verdict = verdict;
-	if (descriptors_send(fd, &reply, sizeof reply, NULL, 0) < 0) {
-		log_line("cannot answer: %s", strerror(errno));
-		return STATUS_TEMPORARY;
-	}
-	return STATUS_DONE;
-}
-
-/* --- the server --- */
 
 static bool
 may_ask(const struct authd *authd, int fd)
@@ -221,7 +92,8 @@ may_ask(const struct authd *authd, int fd)
 		return false;
 	}
 	if (peer.uid == 0 ||
-		home_is_user(&authd->home, "_keep-pop3d", peer.uid))
+		home_is_user(&authd->home, "_keep-pop3d", peer.uid) ||
+		home_is_user(&authd->home, "_keep-smtpd", peer.uid))
 		return true;
 	log_line("uid %u (pid %ld) may not ask", (unsigned)peer.uid,
 		(long)peer.pid);
@@ -247,7 +119,7 @@ start_child(struct authd *authd, int fd)
 	close(authd->listener);
 	close(authd->signals);
 	alarm(CHILD_SECONDS);
-	_exit(answer(authd, fd));
+	_exit(exchange_run(&authd->place, &authd->limits, fd));
 }
 
 static void
@@ -263,9 +135,18 @@ take_connection(struct authd *authd)
 		}
 		return;
 	}
-	if (may_ask(authd, fd))
+	bool is_full = authd->children >= authd->settings.queue;
+	if (!may_ask(authd, fd))
+		;
+	else if (is_full)
+		exchange_turn_away(fd);
+	else
 		start_child(authd, fd);
 	close(fd);
+	if (is_full && !authd->is_full)
+		log_line("%u clients are logging in: more are turned away",
+			authd->children);
+	authd->is_full = is_full;
 }
 
 static void
@@ -290,9 +171,8 @@ static int
 serve(struct authd *authd)
 {
 	for (;;) {
-		bool is_full = authd->children >= authd->settings.concurrency;
 		struct pollfd waiting[2] = {{authd->signals, POLLIN, 0},
-			{is_full ? -1 : authd->listener, POLLIN, 0}};
+			{authd->listener, POLLIN, 0}};
 
 		if (poll(waiting, 2, -1) < 0) {
 			if (errno == EINTR)
@@ -338,6 +218,16 @@ prepare(struct authd *authd, char *why, size_t size)
 		0660, authd->home.is_private ? (gid_t)-1 : gid, BACKLOG);
 	if (authd->listener < 0) {
 		snprintf(why, size, "%s: %s", path, strerror(errno));
+		return -1;
+	}
+	authd->place.home = &authd->home;
+	authd->place.settings = &authd->settings;
+	if (getrandom(authd->place.seed, sizeof authd->place.seed, 0) !=
+			sizeof authd->place.seed ||
+		limits_open(&authd->limits,
+			(unsigned)authd->settings.concurrency,
+			authd->settings.failures) < 0) {
+		snprintf(why, size, "the limits: %s", strerror(errno));
 		return -1;
 	}
 	signal(SIGPIPE, SIG_IGN);

@@ -29,19 +29,27 @@ struct adding {
 	struct users_name name;
 	struct account account;
 	char password[USERS_PASSWORD_MAX + 1];
+	enum users_keeping keeping;
 	char why[WHY_MAX];
 };
 
 static int
-scan_arguments(int argc, char **argv, const char **address, const char **home)
+scan_arguments(int argc, char **argv, struct adding *adding,
+	const char **address, const char **home)
 {
 	int next = 1;
 
 	*home = NULL;
+	adding->keeping = USERS_KEEP_HASHES;
 	while (next < argc && argv[next][0] == '-') {
 		if (strcmp(argv[next], "--") == 0) {
 			next++;
 			break;
+		}
+		if (strcmp(argv[next], "--cram") == 0) {
+			adding->keeping = USERS_KEEP_PASSWORD;
+			next++;
+			continue;
 		}
 		if (strcmp(argv[next], "--home") != 0 || next + 1 >= argc)
 			return -1;
@@ -200,7 +208,7 @@ add(struct adding *adding, struct users *users, bool is_given)
 	}
 	if (make_folders(adding, is_given) < 0 ||
 		users_put_password(users, address, adding->password,
-			adding->why, WHY_MAX) < 0 ||
+			adding->keeping, adding->why, WHY_MAX) < 0 ||
 		users_put_account(
 			users, &adding->account, adding->why, WHY_MAX) < 0)
 		return STATUS_TEMPORARY;
@@ -236,8 +244,9 @@ main(int argc, char **argv)
 	struct adding adding = {0};
 	const char *address, *home;
 
-	if (scan_arguments(argc, argv, &address, &home) < 0) {
-		fputs("usage: user-add [--home DIR] ADDRESS <PASSWORD\n",
+	if (scan_arguments(argc, argv, &adding, &address, &home) < 0) {
+		fputs("usage: user-add [--cram] [--home DIR] ADDRESS "
+		      "<PASSWORD\n",
 			stderr);
 		return STATUS_MISUSE;
 	}

@@ -8,6 +8,7 @@
  * Never makes an account, and never touches the password of a system user.
  */
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,7 +21,7 @@
 
 static int
 change(const struct home *home, const char *address, const char *password,
-	char why[WHY_MAX])
+	enum users_keeping keeping, char why[WHY_MAX])
 {
 	struct users users;
 	int status = STATUS_TEMPORARY;
@@ -31,8 +32,8 @@ change(const struct home *home, const char *address, const char *password,
 	if (has == 0) {
 		snprintf(why, WHY_MAX, "%s is not an account", address);
 		status = STATUS_MISUSE;
-	} else if (has > 0 && users_put_password(&users, address, password, why,
-				      WHY_MAX) == 0) {
+	} else if (has > 0 && users_put_password(&users, address, password,
+				      keeping, why, WHY_MAX) == 0) {
 		status = STATUS_DONE;
 	}
 	users_close(&users);
@@ -40,7 +41,7 @@ change(const struct home *home, const char *address, const char *password,
 }
 
 static int
-run(const char *address, char why[WHY_MAX])
+run(const char *address, enum users_keeping keeping, char why[WHY_MAX])
 {
 	struct home home;
 	struct users_name name;
@@ -55,7 +56,7 @@ run(const char *address, char why[WHY_MAX])
 	int status = STATUS_MISUSE;
 	if (users_read_name(address, &name, why, WHY_MAX) == 0 &&
 		users_read_password(STDIN_FILENO, password, why, WHY_MAX) == 0)
-		status = change(&home, name.address, password, why);
+		status = change(&home, name.address, password, keeping, why);
 	explicit_bzero(password, sizeof password);
 	return status;
 }
@@ -64,14 +65,26 @@ int
 main(int argc, char **argv)
 {
 	char why[WHY_MAX] = "";
-	int next = argc > 1 && strcmp(argv[1], "--") == 0 ? 2 : 1;
+	enum users_keeping keeping = USERS_KEEP_AS_IS;
+	int next = 1;
 
-	if (argc != next + 1 || (next == 1 && argv[1][0] == '-')) {
-		fputs("usage: user-passwd ADDRESS <PASSWORD\n", stderr);
+	if (next < argc && strcmp(argv[next], "--cram") == 0) {
+		keeping = USERS_KEEP_PASSWORD;
+		next++;
+	} else if (next < argc && strcmp(argv[next], "--no-cram") == 0) {
+		keeping = USERS_KEEP_HASHES;
+		next++;
+	}
+	bool is_ended = next < argc && strcmp(argv[next], "--") == 0;
+	next += is_ended;
+	if (argc != next + 1 || (!is_ended && argv[next][0] == '-')) {
+		fputs("usage: user-passwd [--cram | --no-cram] ADDRESS "
+		      "<PASSWORD\n",
+			stderr);
 		return STATUS_MISUSE;
 	}
 	umask(077);
-	int status = run(argv[next], why);
+	int status = run(argv[next], keeping, why);
 	if (status != STATUS_DONE)
 		fprintf(stderr, "user-passwd: %s\n", why);
 	return status;

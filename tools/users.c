@@ -1,10 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <skalibs/cdbmake.h>
@@ -28,6 +30,7 @@ struct change {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
+	bool needs_seed; /* SECRETS_SEED is added if it is not there */
 };
 
 static int
@@ -111,8 +114,8 @@ users_has(
 
 /* Copies the records of the old database, the changed one excepted. */
 static int
-copy_records(
-	const struct users *users, const struct change *change, cdbmaker *maker)
+copy_records(const struct users *users, const struct change *change,
+	cdbmaker *maker, bool *has_seed)
 {
 	char path[HOME_NAME_MAX];
 	struct cdbfile file;
@@ -126,6 +129,9 @@ copy_records(
 		if (key.len == strlen(change->key) &&
 			memcmp(key.s, change->key, key.len) == 0)
 			continue;
+		if (key.len == strlen(SECRETS_SEED) &&
+			memcmp(key.s, SECRETS_SEED, key.len) == 0)
+			*has_seed = true;
 		if (!cdbmake_add(maker, key.s, key.len, data.s, data.len)) {
 			more = -1;
 			break;
@@ -138,13 +144,28 @@ copy_records(
 }
 
 static int
+add_seed(cdbmaker *maker)
+{
+	char seed[DIGEST_SHA256];
+
+	if (getrandom(seed, sizeof seed, 0) != sizeof seed)
+		return -1;
+	return cdbmake_add(maker, SECRETS_SEED, strlen(SECRETS_SEED), seed,
+		       sizeof seed)
+		       ? 0
+		       : -1;
+}
+
+static int
 write_database(const struct users *users, const struct change *change, int fd)
 {
 	cdbmaker maker = CDBMAKER_ZERO;
+	bool has_seed = !change->needs_seed;
 
 	if (!cdbmake_start(&maker, fd))
 		return -1;
-	if (copy_records(users, change, &maker) < 0 ||
+	if (copy_records(users, change, &maker, &has_seed) < 0 ||
+		(!has_seed && add_seed(&maker) < 0) ||
 		!cdbmake_add(&maker, change->key, (unsigned)strlen(change->key),
 			change->data, (unsigned)change->length)) {
 		int saved = errno;
@@ -190,26 +211,60 @@ failed:
 	return -1;
 }
 
+/* Whether the password is to be kept: 1, 0, or -1. */
+static int
+keeps_password(const struct users *users, const char *address,
+	enum users_keeping keeping, char *why, size_t size)
+{
+	char path[HOME_NAME_MAX];
+	struct secret old;
+
+	if (keeping != USERS_KEEP_AS_IS)
+		return keeping == USERS_KEEP_PASSWORD;
+	if (secrets_find(database_path(users, "secrets.cdb", path), address,
+		    &old) < 0) {
+		snprintf(why, size, "%s: %s", path, strerror(errno));
+		return -1;
+	}
+	bool was_kept = old.password[0] != 0;
+	explicit_bzero(&old, sizeof old);
+	return was_kept;
+}
+
 int
 users_put_password(const struct users *users, const char *address,
-	const char *password, char *why, size_t size)
+	const char *password, enum users_keeping keeping, char *why,
+	size_t size)
 {
-	char data[1 + SECRETS_HASH_MAX] = {SECRETS_VERSION};
-	struct change change = {"secrets.cdb", address, data, 0, 0600, 0, 0};
+	struct change change = {.database = "secrets.cdb",
+		.key = address,
+		.mode = 0600,
+		.needs_seed = true};
+	stralloc record = STRALLOC_ZERO;
+	struct secret secret;
+	int result = -1;
 
 	if (home_user_id(users->home, "_keep-auth", &change.uid) < 0) {
 		snprintf(why, size,
 			"control/ids names no user _keep-auth: run make-users");
 		return -1;
 	}
-	if (secrets_hash(password, data + 1) < 0) {
+	int keeps = keeps_password(users, address, keeping, why, size);
+	if (keeps < 0)
+		return -1;
+	if (secrets_make(password, keeps > 0, &secret) < 0 ||
+		secrets_pack(&secret, &record) < 0) {
 		snprintf(why, size, "cannot hash the password: %s",
 			strerror(errno));
-		return -1;
+	} else {
+		change.data = record.s;
+		change.length = record.len;
+		result = apply(users, &change, why, size);
 	}
-	change.length = strlen(data);
-	int result = apply(users, &change, why, size);
-	explicit_bzero(data, sizeof data);
+	explicit_bzero(&secret, sizeof secret);
+	if (record.s != NULL)
+		explicit_bzero(record.s, record.len);
+	stralloc_free(&record);
 	return result;
 }
 
@@ -218,8 +273,10 @@ users_put_account(const struct users *users, const struct account *account,
 	char *why, size_t size)
 {
 	unsigned char data[2 * ACCOUNT_HOME_MAX + 32];
-	struct change change = {
-		"accounts.cdb", account->name, (char *)data, 0, 0640, 0, 0};
+	struct change change = {.database = "accounts.cdb",
+		.key = account->name,
+		.data = (char *)data,
+		.mode = 0640};
 
 	if (home_group_id(users->home, "keep-users", &change.gid) < 0) {
 		snprintf(why, size,

@@ -38,9 +38,17 @@ void users_close(struct users *users);
 int users_has(
 	const struct users *users, const char *address, char *why, size_t size);
 
+/* Whether the password itself is kept, for CRAM-MD5 and APOP. */
+enum users_keeping {
+	USERS_KEEP_HASHES,   /* hashes alone */
+	USERS_KEEP_PASSWORD, /* the password too */
+	USERS_KEEP_AS_IS,    /* as it was for the password before this one */
+};
+
 /* Puts a password in, or in place of the old one. 0 or -1. */
 int users_put_password(const struct users *users, const char *address,
-	const char *password, char *why, size_t size);
+	const char *password, enum users_keeping keeping, char *why,
+	size_t size);
 
 /* Puts an account in, or in place of the old one. 0 or -1. */
 int users_put_account(const struct users *users, const struct account *account,

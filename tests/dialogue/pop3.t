@@ -99,6 +99,7 @@ def distinct_refusals(host, account):
                           b"-ERR [AUTH] wrong name or password")},
              "a name that exists is refused as one that does not")
     line = f"login failed: service=pop3 client={host.pop3_host} " \
+        "mechanism=PLAIN " \
         f"name={account.user}"
     tap.ok(wait_for(lambda: line in host.log("authd")),
            "the log has the failed login", host.log("authd"))

@@ -55,7 +55,7 @@ test_match(void **state)
 	char hash[SECRETS_HASH_MAX], other[SECRETS_HASH_MAX];
 
 	(void)state;
-	assert_int_equal(secrets_hash("right", hash), 0);
+	assert_int_equal(secrets_hash("right", &secret), 0);
 	assert_int_equal(secrets_hash("right", other), 0);
 	assert_string_not_equal(hash, other);
 	assert_memory_equal(hash, "$y$", 3);
@@ -91,7 +91,8 @@ test_change(void **state)
 	struct home *home = make_home();
 	struct users users;
 	struct stat st;
-	char path[HOME_NAME_MAX], hash[SECRETS_HASH_MAX], why[300];
+	char path[HOME_NAME_MAX], why[300];
+	struct secret secret;
 
 	(void)state;
 	assert_int_equal(users_open(&users, home, why, sizeof why), 0);
@@ -102,27 +103,31 @@ test_change(void **state)
 	assert_int_equal(users_has(&users, "a@x", why, sizeof why), 1);
 	assert_int_equal(users_has(&users, "b@x", why, sizeof why), 1);
 	assert_int_equal(users_has(&users, "c@x", why, sizeof why), 0);
-	assert_int_equal(
-		users_put_password(&users, "a@x", "one", why, sizeof why), 0);
-	assert_int_equal(
-		users_put_password(&users, "b@x", "two", why, sizeof why), 0);
-	assert_int_equal(
-		users_put_password(&users, "a@x", "three", why, sizeof why), 0);
+	assert_int_equal(users_put_password(&users, "a@x", "one",
+				 USERS_KEEP_HASHES, why, sizeof why),
+		0);
+	assert_int_equal(users_put_password(&users, "b@x", "two",
+				 USERS_KEEP_HASHES, why, sizeof why),
+		0);
+	assert_int_equal(users_put_password(&users, "a@x", "three",
+				 USERS_KEEP_HASHES, why, sizeof why),
+		0);
 	home_path(home, "users/secrets.cdb", path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(secrets_find(path, "a@x", hash), 1);
-	assert_true(secrets_match(hash, "three"));
-	assert_int_equal(secrets_find(path, "b@x", hash), 1);
-	assert_true(secrets_match(hash, "two"));
-	assert_int_equal(secrets_find(path, "c@x", hash), 0);
+	assert_int_equal(secrets_find(path, "a@x", &secret), 1);
+	assert_true(secrets_match(secret.hash, "three"));
+	assert_int_equal(secrets_find(path, "b@x", &secret), 1);
+	assert_true(secrets_match(secret.hash, "two"));
+	assert_int_equal(secrets_find(path, "c@x", &secret), 0);
 	/* A damaged database stays as it is. */
 	assert_int_equal(truncate(path, 100), 0);
-	assert_int_equal(
-		users_put_password(&users, "a@x", "one", why, sizeof why), -1);
+	assert_int_equal(users_put_password(&users, "a@x", "one",
+				 USERS_KEEP_HASHES, why, sizeof why),
+		-1);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, 100);
-	assert_int_equal(secrets_find(path, "a@x", hash), -1);
+	assert_int_equal(secrets_find(path, "a@x", &secret), -1);
 	home_path(home, "users/accounts.cdb", path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
@@ -248,8 +253,8 @@ test_check(void **state)
 	assert_int_equal(users_open(&users, home, why, sizeof why), 0);
 	put_account(&users, "a@x");
 	put_account(&users, "b@x");
-	assert_int_equal(
-		users_put_password(&users, "a@x", "secret", why, sizeof why),
+	assert_int_equal(users_put_password(&users, "a@x", "secret",
+				 USERS_KEEP_HASHES, why, sizeof why),
 		0);
 	users_close(&users);
 	for (size_t i = 0; i < 2 * LENGTH(rows); i++) {

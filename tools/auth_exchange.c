@@ -19,7 +19,7 @@
 
 struct exchange {
 	const struct auth_place *place;
-	const struct limits *limits;
+	const struct auth_limits *limits;
 	int fd;
 	int64_t deadline_ms;
 	struct auth_begin begin;
@@ -187,7 +187,7 @@ decide(struct exchange *exchange)
 {
 	const char *client = exchange->begin.client;
 	struct sasl *sasl = &exchange->sasl;
-	int wait_ms = limits_delay(
+	int wait_ms = auth_limits_delay(
 		exchange->limits, client, sasl->name, deadline_now_ms());
 
 	if (wait_ms < 0) {
@@ -196,16 +196,16 @@ decide(struct exchange *exchange)
 	}
 	if (wait_ms > 0)
 		poll(NULL, 0, wait_ms);
-	int slot = limits_take_slot(
+	int slot = auth_limits_take_slot(
 		exchange->limits, deadline_after_ms(SLOT_WAIT_MS));
 	if (slot < 0) {
 		sasl->reason = "too many logins at the same time";
 		return AUTH_TEMPORARY;
 	}
 	enum auth_verdict verdict = sasl_check(sasl);
-	limits_give_slot(exchange->limits, slot);
+	auth_limits_give_slot(exchange->limits, slot);
 	if (verdict == AUTH_YES || verdict == AUTH_NO)
-		limits_note(exchange->limits, client, sasl->name,
+		auth_limits_note(exchange->limits, client, sasl->name,
 			verdict == AUTH_YES, deadline_now_ms());
 	return verdict;
 }
@@ -306,8 +306,8 @@ run(struct exchange *exchange)
 }
 
 int
-exchange_run(
-	const struct auth_place *place, const struct limits *limits, int fd)
+exchange_run(const struct auth_place *place, const struct auth_limits *limits,
+	int fd)
 {
 	struct exchange exchange = {.place = place,
 		.limits = limits,

@@ -13,8 +13,8 @@
 #define EXCHANGE_MS (5 * 60 * 1000)
 
 /* Returns the process's exit status. Closes nothing. */
-int exchange_run(
-	const struct auth_place *place, const struct limits *limits, int fd);
+int exchange_run(const struct auth_place *place,
+	const struct auth_limits *limits, int fd);
 
 /* Answers that nobody can tell now, and never waits for it. */
 void exchange_turn_away(int fd);

@@ -14,7 +14,8 @@
 #define TABLES_LOCK LIMITS_SLOTS_MAX
 
 int
-limits_open(struct limits *limits, unsigned slots, int64_t free_failures)
+auth_limits_open(
+	struct auth_limits *limits, unsigned slots, int64_t free_failures)
 {
 	limits->slots = slots;
 	limits->free_failures = free_failures;
@@ -38,7 +39,7 @@ limits_open(struct limits *limits, unsigned slots, int64_t free_failures)
 }
 
 void
-limits_close(struct limits *limits)
+auth_limits_close(struct auth_limits *limits)
 {
 	if (limits->tables != NULL) {
 		munmap(limits->tables, sizeof *limits->tables);
@@ -49,7 +50,7 @@ limits_close(struct limits *limits)
 
 /* Locks belong to processes and end with them. */
 static int
-lock(const struct limits *limits, int octet, short type, int command)
+lock(const struct auth_limits *limits, int octet, short type, int command)
 {
 	struct flock what = {.l_type = type,
 		.l_whence = SEEK_SET,
@@ -77,7 +78,7 @@ network_of(const char *client, unsigned char into[16])
 }
 
 static uint64_t
-make_key(const struct limits *limits, char kind, const char *client,
+make_key(const struct auth_limits *limits, char kind, const char *client,
 	const char *name)
 {
 	unsigned char text[1 + 1 + 16 + 256] = {(unsigned char)kind};
@@ -100,10 +101,10 @@ make_key(const struct limits *limits, char kind, const char *client,
 	return key != 0 ? key : 1;
 }
 
-static struct limits_entry *
-find(struct limits_entry table[LIMITS_SETS][LIMITS_WAYS], uint64_t key)
+static struct auth_limits_entry *
+find(struct auth_limits_entry table[LIMITS_SETS][LIMITS_WAYS], uint64_t key)
 {
-	struct limits_entry *set = table[key % LIMITS_SETS];
+	struct auth_limits_entry *set = table[key % LIMITS_SETS];
 
 	for (size_t i = 0; i < LIMITS_WAYS; i++)
 		if (set[i].key == key)
@@ -112,24 +113,25 @@ find(struct limits_entry table[LIMITS_SETS][LIMITS_WAYS], uint64_t key)
 }
 
 /* Finds it or makes it anew, in the place of the one that ends first. */
-static struct limits_entry *
-obtain(struct limits_entry table[LIMITS_SETS][LIMITS_WAYS], uint64_t key)
+static struct auth_limits_entry *
+obtain(struct auth_limits_entry table[LIMITS_SETS][LIMITS_WAYS], uint64_t key)
 {
-	struct limits_entry *set = table[key % LIMITS_SETS], *best = set;
-	struct limits_entry *found = find(table, key);
+	struct auth_limits_entry *set = table[key % LIMITS_SETS], *best = set;
+	struct auth_limits_entry *found = find(table, key);
 
 	if (found != NULL)
 		return found;
 	for (size_t i = 1; i < LIMITS_WAYS; i++)
 		if (set[i].until_ms < best->until_ms)
 			best = &set[i];
-	*best = (struct limits_entry){.key = key};
+	*best = (struct auth_limits_entry){.key = key};
 	return best;
 }
 
 /* Failures beyond those that are free. */
 static int64_t
-excess(const struct limits_entry *entry, int64_t free_failures, int64_t now_ms)
+excess(const struct auth_limits_entry *entry, int64_t free_failures,
+	int64_t now_ms)
 {
 	if (entry == NULL || entry->until_ms <= now_ms)
 		return 0;
@@ -149,9 +151,10 @@ doubled(int64_t first_ms, int64_t times, int64_t max_ms)
 
 /* The place in the row of tries from one address. */
 static int64_t
-wait_in_row(const struct limits *limits, const char *client, int64_t now_ms)
+wait_in_row(
+	const struct auth_limits *limits, const char *client, int64_t now_ms)
 {
-	struct limits_entry *entry = find(
+	struct auth_limits_entry *entry = find(
 		limits->tables->tries, make_key(limits, 'a', client, NULL));
 	int64_t beyond = excess(entry, limits->free_failures, now_ms);
 
@@ -166,12 +169,12 @@ wait_in_row(const struct limits *limits, const char *client, int64_t now_ms)
 }
 
 int
-limits_delay(const struct limits *limits, const char *client, const char *name,
-	int64_t now_ms)
+auth_limits_delay(const struct auth_limits *limits, const char *client,
+	const char *name, int64_t now_ms)
 {
 	if (lock(limits, TABLES_LOCK, F_WRLCK, F_SETLKW) < 0)
 		return 0;
-	struct limits_entry *known = find(
+	struct auth_limits_entry *known = find(
 		limits->tables->known, make_key(limits, 'k', client, name));
 	int64_t wait_ms = 0;
 	if (known == NULL || known->until_ms <= now_ms) {
@@ -192,9 +195,9 @@ limits_delay(const struct limits *limits, const char *client, const char *name,
 }
 
 static void
-count_failure(const struct limits *limits, uint64_t key, int64_t now_ms)
+count_failure(const struct auth_limits *limits, uint64_t key, int64_t now_ms)
 {
-	struct limits_entry *entry = obtain(limits->tables->tries, key);
+	struct auth_limits_entry *entry = obtain(limits->tables->tries, key);
 	const int64_t most_ms =
 		now_ms + (int64_t)LIMITS_FAILURES_MAX * LIMITS_FAILURE_MS;
 
@@ -206,22 +209,23 @@ count_failure(const struct limits *limits, uint64_t key, int64_t now_ms)
 }
 
 void
-limits_note(const struct limits *limits, const char *client, const char *name,
-	bool is_right, int64_t now_ms)
+auth_limits_note(const struct auth_limits *limits, const char *client,
+	const char *name, bool is_right, int64_t now_ms)
 {
 	uint64_t pair = make_key(limits, 'k', client, name);
 
 	if (lock(limits, TABLES_LOCK, F_WRLCK, F_SETLKW) < 0)
 		return;
 	if (is_right) {
-		struct limits_entry *known =
+		struct auth_limits_entry *known =
 			obtain(limits->tables->known, pair);
 		known->until_ms = now_ms + LIMITS_KNOWN_MS;
 		known->failures = 0;
 	} else {
-		struct limits_entry *known = find(limits->tables->known, pair);
+		struct auth_limits_entry *known =
+			find(limits->tables->known, pair);
 		if (known != NULL && ++known->failures > LIMITS_KNOWN_FAILURES)
-			*known = (struct limits_entry){0};
+			*known = (struct auth_limits_entry){0};
 		count_failure(
 			limits, make_key(limits, 'a', client, NULL), now_ms);
 		count_failure(
@@ -233,7 +237,7 @@ limits_note(const struct limits *limits, const char *client, const char *name,
 /* --- slots --- */
 
 int
-limits_take_slot(const struct limits *limits, int64_t deadline_ms)
+auth_limits_take_slot(const struct auth_limits *limits, int64_t deadline_ms)
 {
 	for (;;) {
 		for (unsigned slot = 0; slot < limits->slots; slot++) {
@@ -251,7 +255,7 @@ limits_take_slot(const struct limits *limits, int64_t deadline_ms)
 }
 
 void
-limits_give_slot(const struct limits *limits, int slot)
+auth_limits_give_slot(const struct auth_limits *limits, int slot)
 {
 	lock(limits, slot, F_UNLCK, F_SETLK);
 }

@@ -40,48 +40,50 @@
 #define LIMITS_SETS 1024
 #define LIMITS_WAYS 8
 
-struct limits_entry {
+struct auth_limits_entry {
 	uint64_t key;	   /* 0: free */
 	int64_t until_ms;  /* when nothing is left of it */
 	int64_t next_ms;   /* addresses: when the next try may begin */
 	uint32_t failures; /* known logins only */
 };
 
-struct limits_tables {
-	struct limits_entry tries[LIMITS_SETS][LIMITS_WAYS];
-	struct limits_entry known[LIMITS_SETS][LIMITS_WAYS];
+struct auth_limits_tables {
+	struct auth_limits_entry tries[LIMITS_SETS][LIMITS_WAYS];
+	struct auth_limits_entry known[LIMITS_SETS][LIMITS_WAYS];
 };
 
-struct limits {
+struct auth_limits {
 	int locks; /* a file of no name, for its locks alone */
 	unsigned slots;
 	int64_t free_failures; /* before anything is slowed down */
 	uint8_t secret[DIGEST_SHA256];
-	struct limits_tables *tables; /* shared */
+	struct auth_limits_tables *tables; /* shared */
 };
 
 /*
  * Makes them, before any process is forked that uses them. 0, or -1 with errno.
  */
-int limits_open(struct limits *limits, unsigned slots, int64_t free_failures);
-void limits_close(struct limits *limits);
+int auth_limits_open(
+	struct auth_limits *limits, unsigned slots, int64_t free_failures);
+void auth_limits_close(struct auth_limits *limits);
 
 /*
  * How long a try for name from client has to wait, in milliseconds, and -1 if it
  * would be too long: no try then. Counts it as made. now_ms as deadline_now_ms.
  */
-int limits_delay(const struct limits *limits, const char *client,
+int auth_limits_delay(const struct auth_limits *limits, const char *client,
 	const char *name, int64_t now_ms);
 
 /* Takes note of how a try ended. */
-void limits_note(const struct limits *limits, const char *client,
+void auth_limits_note(const struct auth_limits *limits, const char *client,
 	const char *name, bool is_right, int64_t now_ms);
 
 /*
  * Waits for a slot until the deadline. Returns it, or -1 with errno; ETIMEDOUT if
  * there was none. It ends with the process, too.
  */
-int limits_take_slot(const struct limits *limits, int64_t deadline_ms);
-void limits_give_slot(const struct limits *limits, int slot);
+int
+auth_limits_take_slot(const struct auth_limits *limits, int64_t deadline_ms);
+void auth_limits_give_slot(const struct auth_limits *limits, int slot);
 
 #endif

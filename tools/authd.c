@@ -75,7 +75,7 @@ struct authd {
 	struct home home;
 	struct auth_settings settings;
 	struct auth_place place;
-	struct limits limits;
+	struct auth_limits limits;
 	int listener;
 	int signals; /* signalfd of SIGCHLD */
 	unsigned children;
@@ -224,7 +224,7 @@ prepare(struct authd *authd, char *why, size_t size)
 	authd->place.settings = &authd->settings;
 	if (getrandom(authd->place.seed, sizeof authd->place.seed, 0) !=
 			sizeof authd->place.seed ||
-		limits_open(&authd->limits,
+		auth_limits_open(&authd->limits,
 			(unsigned)authd->settings.concurrency,
 			authd->settings.failures) < 0) {
 		snprintf(why, size, "the limits: %s", strerror(errno));

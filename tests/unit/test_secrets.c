@@ -244,8 +244,8 @@ test_check(void **state)
 	};
 	struct home *home = make_home();
 	char program[HOME_NAME_MAX], none[] = "", why[300];
-	struct auth_settings settings = {1, 0, none};
-	const struct auth_place place = {home, &settings};
+	struct auth_settings settings = {.program = none};
+	const struct auth_place place = {.home = home, .settings = &settings};
 	struct users users;
 
 	(void)state;
@@ -259,15 +259,12 @@ test_check(void **state)
 	users_close(&users);
 	for (size_t i = 0; i < 2 * LENGTH(rows); i++) {
 		const struct row *row = &rows[i / 2];
-		struct auth_question question = {.client = "192.0.2.1"};
 		char key[ACCOUNT_KEY_MAX];
 
 		settings.program = i % 2 == 0 ? program : none;
-		snprintf(question.name, sizeof question.name, "%s", row->name);
-		snprintf(question.password, sizeof question.password, "%s",
-			row->password);
 		print_message("# row %zu\n", i / 2);
-		enum auth_verdict verdict = auth_check(&place, &question, key);
+		enum auth_verdict verdict = auth_check(
+			&place, row->name, row->password, "192.0.2.1", key);
 		assert_int_equal(
 			verdict, i % 2 == 0 ? row->with : row->without);
 		if (verdict == AUTH_YES)

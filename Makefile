@@ -111,6 +111,7 @@ authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
 	lib/accounts_system.o
 countd = tools/countd.o tools/counts.o tools/counts_file.o
 sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
+	tools/queue_program.o \
 	tools/spool.o tools/queue_show.o tools/json.o tools/queue_walk.o queue/submit.o \
 	queue/layout.o queue/message_file.o
 queue-list = tools/queue_list.o tools/queue_show.o tools/json.o tools/queue_walk.o \

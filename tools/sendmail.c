@@ -7,7 +7,8 @@
  * Is handed the message on descriptor 0.
  * Promises to end with 0 only after the message is durable in the queue; with 75
  * nothing was accepted (or the answer was lost) and the caller tries again.
- * Never writes to the queue, starts a program, or looks a user up in NSS.
+ * Never writes to the queue, starts a program but the one that the caller's
+ * variable QMAILQUEUE names, or looks a user up in NSS.
  */
 
 #include <errno.h>
@@ -21,13 +22,16 @@
 #include <unistd.h>
 #include "lib/addresslist.h"
 #include "lib/deadline.h"
+#include "lib/durable.h"
 #include "lib/envelope.h"
 #include "lib/escape.h"
 #include "lib/fields.h"
 #include "lib/home.h"
+#include "lib/ident.h"
 #include "lib/settings.h"
 #include "queue/submit.h"
 #include "tools/mail_header.h"
+#include "tools/queue_program.h"
 #include "tools/queue_show.h"
 #include "tools/sendmail_options.h"
 #include "tools/spool.h"
@@ -45,6 +49,10 @@ struct work {
 	} configuration;
 	char from[ADDRESS_TEXT_MAX + 1]; /* for a From field */
 	struct submission submission;
+	/* In the place of a submission: what QMAILQUEUE names, or NULL; and the
+	 * message for it, or -1. */
+	const char *program;
+	int message;
 };
 
 static const struct setting settings[] = {
@@ -221,8 +229,11 @@ check_header(const struct work *work, size_t *length)
 static int
 send_piece(void *context, const char *octets, size_t length)
 {
-	struct submission *submission = context;
+	struct work *work = context;
+	struct submission *submission = &work->submission;
 
+	if (work->program != NULL)
+		return durable_write_all(work->message, octets, length) < 0;
 	submission->deadline_ms = deadline_after_ms(SUBMIT_WAIT_MS);
 	return submit_content(submission, octets, length) < 0;
 }
@@ -253,8 +264,7 @@ send_header(struct work *work, size_t length, size_t *body_at)
 		additions.message_id = message_id;
 		if (mail_header_rewrite(work->spool.memory, length, &additions,
 			    &header, body_at) == 0)
-			result = send_piece(&work->submission, header.s,
-					 header.len)
+			result = send_piece(work, header.s, header.len)
 					 ? EX_TEMPFAIL
 					 : 0;
 	}
@@ -278,30 +288,67 @@ refused(const struct work *work)
 		work->submission.text);
 }
 
+/* The whole message to where it goes. */
+static int
+send_message(struct work *work, size_t length)
+{
+	size_t body_at;
+	int status = send_header(work, length, &body_at);
+
+	if (status != 0)
+		return status;
+	switch (spool_each(&work->spool, body_at, send_piece, work)) {
+	case 0:
+		return 0;
+	case -1:
+		return fail(EX_IOERR, "temporary file", strerror(errno));
+	default:
+		return EX_TEMPFAIL;
+	}
+}
+
+/* QMAILQUEUE: that program in the place of our queue. */
+static int
+run_program(struct work *work, size_t length)
+{
+	struct submission *submission = &work->submission;
+	int status;
+
+	if (ident_make(submission->id) < 0)
+		return fail(EX_OSERR, "no message id", strerror(errno));
+	work->message = queue_program_file();
+	if (work->message < 0)
+		return fail(EX_TEMPFAIL, "temporary file", strerror(errno));
+	status = send_message(work, length);
+	if (status == EX_TEMPFAIL)
+		fail(status, "temporary file", strerror(errno));
+	if (status == 0) {
+		submission->code = queue_program_run(work->program,
+			work->home.path, work->message, &work->envelope,
+			submission->text);
+		if (submission->code != SUBMIT_ACCEPTED)
+			status = refused(work);
+	}
+	close(work->message);
+	return status;
+}
+
 static int
 submit(struct work *work, size_t length)
 {
 	char path[HOME_NAME_MAX];
-	size_t body_at;
 	int status;
 
+	work->program = getenv("QMAILQUEUE");
+	if (work->program != NULL && *work->program == 0)
+		work->program = NULL;
+	if (work->program != NULL)
+		return run_program(work, length);
 	home_path(&work->home, "socket/submit", path);
 	if (submit_open(&work->submission, path, work->spool.octets,
 		    deadline_after_ms(SUBMIT_WAIT_MS)) < 0)
 		return refused(work);
-	status = send_header(work, length, &body_at);
-	if (status == 0)
-		switch (spool_each(
-			&work->spool, body_at, send_piece, &work->submission)) {
-		case 0:
-			break;
-		case -1:
-			status = fail(
-				EX_IOERR, "temporary file", strerror(errno));
-			break;
-		default:
-			status = EX_TEMPFAIL;
-		}
+	status = send_message(work, length);
 	if (status != 0) {
 		if (work->submission.fd < 0)
 			return refused(work);

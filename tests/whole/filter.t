@@ -422,6 +422,65 @@ def services_away(filters):
              "…is whole")
 
 
+def qmailqueue(filters):
+    """QMAILQUEUE: a wrapper between sendmail and the queue, as with qmail."""
+    host = filters.host
+
+    def sendmail(program, **more):
+        environment = dict(os.environ, KEEPMAIL=host.home, QMAILQUEUE=program,
+                           BUILD_SUBMIT=BUILD_SUBMIT, **more)
+        return host.run("sendmail", "-f", "ann@client.test", host.address,
+                        env=environment, input=STORED)
+
+    def wrapper(name, text):
+        path = os.path.join(filters.folder, name)
+        with open(path, "w") as file:
+            file.write("#!/bin/sh\n" + text + "\n")
+        os.chmod(path, 0o755)
+        return path
+
+    # The variable stays as it is: whoever looked at it here would go round.
+    path = wrapper("own", '(echo "X-Own: yes"; cat) | "$BUILD_SUBMIT"')
+    run = sendmail(path)
+    tap.ended(run, 0, "", "sendmail by a wrapper of QMAILQUEUE")
+    got = filters.one()
+    tap.same(got.count(b"X-Own: yes\n"), 1, "the wrapper ran once")
+    tap.ok(got.endswith(STORED[STORED.index(b"Subject"):])
+           and b"Return-Path: <ann@client.test>" in got
+           and b"\nMessage-I" in got and b"\nDate: " in got,
+           "and the message is what sendmail makes of it", got)
+    run = sendmail("programs/own")
+    tap.ended(run, 0, "", "by a path from the home on")
+    filters.one()
+    tap.ended(sendmail(""), 0, "", "an empty QMAILQUEUE is none")
+    tap.ok(b"X-Own" not in filters.one(), "…and no wrapper ran")
+    big = STORED + b"0123456789abcde\n" * 200000
+    run = host.run("sendmail", host.address, input=big, env=dict(
+        os.environ, KEEPMAIL=host.home, QMAILQUEUE=path,
+        BUILD_SUBMIT=BUILD_SUBMIT))
+    tap.ended(run, 0, "", "a message of 3 MB")
+    tap.ok(filters.one().endswith(big[big.index(b"Subject"):]), "…is whole")
+    for text, status, said in (
+            ("exit 31", 69, "own ended with status 31"),
+            ("exit 11", 65, "status 11"), ("exit 51", 75, "status 51"),
+            ("exit 1", 75, "status 1"), ("kill -9 $$", 75, "signal 9"),
+            ("echo Dnever >&6; exit 82", 69, ": never$"),
+            ('echo "Znot now" >&$ERROR_FD; exit 88', 75, ": not now$"),
+            ("exit 82", 75, "no reason")):
+        tap.ended(sendmail(wrapper("own", text)), status, said,
+                  f"QMAILQUEUE does {text}")
+    tap.ended(sendmail("/no/such/program"), 75, "cannot be run",
+              "QMAILQUEUE names nothing")
+    tap.ok(host.wait_empty() and not host.delivered(), "nothing was queued")
+    with open(os.path.join(filters.out, "envelope"), "w+b") as file:
+        file.write(f"Fann@client.test\0T{host.address}\0\0".encode())
+        file.seek(0)
+        run = host.run("queue-submit", input=STORED, stdout=file, env=dict(
+            os.environ, KEEPMAIL=host.home, QMAILQUEUE="/bin/false"))
+    tap.ended(run, 0, "", "queue-submit does not look at QMAILQUEUE")
+    filters.one()
+
+
 BUILD_SUBMIT = os.path.join(BUILD, "queue-submit")
 with Instance() as host:
     programs = host.value["PROGRAMS"]
@@ -429,7 +488,8 @@ with Instance() as host:
     host.control("submitsocket", "filter\n")
     filters = Filters(host)
     for step in (nothing_listed, wrappers, envelope_survives, what_they_get,
-                 verdicts, failures, time_limit, not_the_way, services_away):
+                 verdicts, failures, time_limit, not_the_way, services_away,
+                 qmailqueue):
         tap.case(step, filters)
     host.control("submitsocket", "both\n")
     try:

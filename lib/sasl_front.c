@@ -17,11 +17,15 @@ static enum sasl_front_result
 read_response(struct sasl_front *front, uint8_t octets[AUTH_OCTETS_MAX],
 	size_t *octets_len)
 {
+	int64_t deadline_ms = deadline_after_ms(front->line_wait_ms);
 	const char *line;
 	size_t len;
 
-	switch (line_read(front->input, LINE_AUTH_MAX,
-		deadline_after_ms(front->line_wait_ms), &line, &len)) {
+	if (front->must_stop != NULL &&
+		front->must_stop(front->context, deadline_ms))
+		return SASL_FRONT_STOPPED;
+	switch (line_read(
+		front->input, LINE_AUTH_MAX, deadline_ms, &line, &len)) {
 	case LINE_OK:
 		break;
 	case LINE_BARE:

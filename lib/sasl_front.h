@@ -21,6 +21,7 @@ enum sasl_front_result {
 	SASL_FRONT_MALFORMED, /* not base64, or not the mechanism's */
 	SASL_FRONT_TOO_LONG,  /* a line longer than LINE_AUTH_MAX */
 	SASL_FRONT_TIMEOUT,   /* the client says nothing */
+	SASL_FRONT_STOPPED,   /* must_stop said so */
 	SASL_FRONT_LOST,      /* the connection is of no more use */
 };
 
@@ -30,6 +31,9 @@ struct sasl_front {
 	/* Sends a challenge, as base64 (text[0..len), "" too), to the client at
 	 * once. 0, or -1: the connection is lost. */
 	int (*challenge)(void *context, const char *text, size_t len);
+	/* Waits for a line of the client until the deadline, and says whether to
+	 * give up instead of reading it. NULL: never. */
+	bool (*must_stop)(void *context, int64_t deadline_ms);
 	void *context;
 	int64_t line_wait_ms; /* for each line of the client */
 	int64_t auth_wait_ms; /* for each answer of authd */

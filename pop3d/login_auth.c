@@ -162,6 +162,7 @@ answer(struct login *login, const struct sasl_front *front,
 	case SASL_FRONT_TOO_LONG:
 		return login_error(login, "-ERR the line is too long");
 	case SASL_FRONT_TIMEOUT:
+	case SASL_FRONT_STOPPED:
 	case SASL_FRONT_LOST:
 		break;
 	}

@@ -52,6 +52,10 @@ static const struct setting SETTINGS[] = {
 		"1: with submission, the client is not named in the message"},
 	{"senderlogin", SETTING_SWITCH, "1", 0, 0, AT(sender_login),
 		"1: with submission, senders must belong to the login"},
+	{"saslmechanisms", SETTING_TEXT, AUTH_MECHANISMS_DEFAULT, 0, 0,
+		AT(sasl_mechanisms), "the ways to log in that are offered"},
+	{"authclear", SETTING_SWITCH, "0", 0, 0, AT(auth_in_clear),
+		"1: clients may log in without TLS"},
 };
 
 /* The variable DATABYTES, if it is set, stands above control/databytes. */
@@ -104,6 +108,18 @@ check_lists(const struct smtpd_settings *settings, char *why, size_t size)
 	return networks_check(&settings->xclients, "xclients", NULL, why, size);
 }
 
+static int
+read_mechanisms(struct session *session, char *why, size_t size)
+{
+	char wrong[120];
+
+	if (auth_mechanisms_read(session->settings.sasl_mechanisms,
+		    &session->mechanisms, wrong, sizeof wrong) == 0)
+		return 0;
+	snprintf(why, size, "control/saslmechanisms: %s", wrong);
+	return -1;
+}
+
 /* Only who stands between has to be looked behind: everybody else is spared. */
 static int
 open_rules(struct session *session, bool is_always, char *why, size_t size)
@@ -149,6 +165,7 @@ configure(struct session *session, bool is_always, char *why, size_t size)
 		    getenv("DATABYTES"), why, size) < 0)
 		return -1;
 	if (check_lists(settings, why, size) < 0 ||
+		read_mechanisms(session, why, size) < 0 ||
 		submission_configure(session, why, size) < 0)
 		return -1;
 	if (limits_read(session, why, size) < 0 ||

@@ -344,6 +344,8 @@ limits_content_deadline(const struct session *session, int64_t start_ms,
 size_t
 limits_line_max(const struct session *session)
 {
-	(void)session;
-	return LINE_COMMAND_MAX;
+	char list[AUTH_LIST_MAX];
+
+	session_mechanisms(session, list);
+	return *list != 0 ? LINE_AUTH_MAX : LINE_COMMAND_MAX;
 }

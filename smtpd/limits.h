@@ -85,7 +85,8 @@ int64_t limits_content_deadline(const struct session *session, int64_t start_ms,
 	uint64_t octets, const char **rule);
 
 /* Octets of the longest line that a command may have now, its CRLF included.
- * (Lines of an AUTH exchange may be LINE_AUTH_MAX.) */
+ * (LINE_AUTH_MAX where AUTH is offered: verbs_run holds the others to
+ * LINE_COMMAND_MAX.) */
 size_t limits_line_max(const struct session *session);
 
 /* --- a part, for its test --- */

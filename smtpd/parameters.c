@@ -1,5 +1,6 @@
 #include <string.h>
 #include <strings.h>
+#include "lib/address.h"
 #include "lib/envelope.h"
 #include "lib/xtext.h"
 #include "smtpd/parameters.h"
@@ -176,6 +177,27 @@ take_notify(struct parameters *parameters, const struct piece *piece)
 	return PARAMETERS_OK;
 }
 
+/* An address or "<>", in xtext. */
+static enum parameters_result
+take_auth(struct parameters *parameters, const struct piece *piece)
+{
+	char text[ADDRESS_TEXT_MAX + 1];
+	struct path path;
+
+	if (parameters->has_auth)
+		return PARAMETERS_DUPLICATE;
+	if (!piece->has_value || piece->value_len > ENVELOPE_ORCPT_MAX)
+		return PARAMETERS_SYNTAX;
+	ssize_t len =
+		xtext_decode(text, sizeof text, piece->value, piece->value_len);
+	if (len < 0 ||
+		(!(len == 2 && memcmp(text, "<>", 2) == 0) &&
+			address_mailbox_scan(text, (size_t)len, 0, &path) < 0))
+		return PARAMETERS_SYNTAX;
+	parameters->has_auth = true;
+	return PARAMETERS_OK;
+}
+
 static enum parameters_result
 take(enum parameters_command command, struct parameters *parameters,
 	const struct piece *piece)
@@ -188,6 +210,8 @@ take(enum parameters_command command, struct parameters *parameters,
 		return take_ret(parameters, piece);
 	if (command == PARAMETERS_MAIL && keyword_is(piece, "ENVID"))
 		return take_envid(parameters, piece);
+	if (command == PARAMETERS_MAIL && keyword_is(piece, "AUTH"))
+		return take_auth(parameters, piece);
 	if (command == PARAMETERS_RCPT && keyword_is(piece, "NOTIFY"))
 		return take_notify(parameters, piece);
 	if (command == PARAMETERS_RCPT && keyword_is(piece, "ORCPT"))

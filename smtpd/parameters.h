@@ -20,6 +20,9 @@
 
 struct parameters {
 	bool has_size, has_body, has_ret, has_notify;
+	/* AUTH (RFC 4954 section 5) was well-formed. Its value is not kept: no
+	 * client is trusted to say who wrote a message (as if "<>"). */
+	bool has_auth;
 	uint64_t size;	/* octets; UINT64_MAX for anything greater */
 	uint8_t body;	/* enum envelope_body */
 	uint8_t ret;	/* enum envelope_ret */
@@ -42,7 +45,7 @@ enum parameters_result {
 
 /* Which parameters a command has. */
 enum parameters_command {
-	PARAMETERS_MAIL, /* SIZE, BODY; RET, ENVID (RFC 3461) */
+	PARAMETERS_MAIL, /* SIZE, BODY, AUTH; RET, ENVID (RFC 3461) */
 	PARAMETERS_RCPT, /* NOTIFY, ORCPT (RFC 3461) */
 };
 

@@ -53,3 +53,29 @@ session_name(char into[SESSION_NAME_MAX + 1], const char *text, size_t len)
 	}
 	escape_line(into, SESSION_NAME_MAX + 1, text, len, ESCAPE_MASK);
 }
+
+static uint32_t
+mechanisms_now(const struct session *session)
+{
+	const struct peer *peer = &session->peer;
+
+	if (peer->login[0] != 0)
+		return 0;
+	return peer->has_tls || session->settings.auth_in_clear == 1
+		       ? session->mechanisms
+		       : 0;
+}
+
+void
+session_mechanisms(const struct session *session, char list[AUTH_LIST_MAX])
+{
+	auth_mechanisms_list(
+		mechanisms_now(session), &session->peer.channel, list);
+}
+
+bool
+session_offers(const struct session *session, enum auth_mechanism mechanism)
+{
+	return auth_mechanism_is_offered(
+		mechanisms_now(session), mechanism, &session->peer.channel);
+}

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/address.h"
+#include "lib/auth.h"
 #include "lib/envelope.h"
 #include "lib/home.h"
 #include "lib/line.h"
@@ -52,6 +53,8 @@ struct smtpd_settings {
 	int64_t check_mailfrom; /* the sender's domain must take mail */
 	struct setting_list proxies;
 	struct setting_list xclients;
+	char *sasl_mechanisms;
+	int64_t auth_in_clear;
 	char *submit_socket;  /* submit or filter */
 	int64_t submission;   /* serves our own users: smtpd/submission.h */
 	int64_t hide_client;  /* in that, no client in the Received field */
@@ -73,9 +76,11 @@ struct peer {
 	char address[SESSION_NAME_MAX + 1]; /* "unknown" without tcpserver */
 	char name[SESSION_NAME_MAX + 1];    /* "unknown" without reverse DNS */
 	char hello[SESSION_NAME_MAX + 1];   /* "" before HELO or EHLO */
-	char login[SESSION_NAME_MAX + 1];   /* by XCLIENT; "" for none */
+	char login[SESSION_NAME_MAX + 1];   /* by AUTH, XCLIENT; "" for none */
 	bool is_extended;		    /* EHLO */
 	bool may_xclient; /* control/xclients lists the connection's peer */
+	bool has_tls;	  /* what passes is encrypted; channel says more */
+	struct auth_channel channel;
 };
 
 /* From MAIL to the reply after the content. */
@@ -102,11 +107,22 @@ struct session {
 	struct limits limits;
 	struct transcript transcript;
 	int64_t errors;		/* bad commands so far */
+	uint32_t mechanisms;	/* auth_mechanisms_read */
+	unsigned auth_failures; /* of this session */
 	bool is_lost;		/* the connection is gone: no reply */
 	bool is_rcpthosts_told; /* its absence stands in the log */
 	struct line_reader input;
 	struct output output;
 };
+
+/*
+ * Writes the mechanisms that AUTH offers now, divided by blanks; "" for none: after
+ * a login, and in the clear unless control/authclear allows it.
+ */
+void
+session_mechanisms(const struct session *session, char list[AUTH_LIST_MAX]);
+bool
+session_offers(const struct session *session, enum auth_mechanism mechanism);
 
 /* Whether a whole line waits in the buffer: reading it will not block. */
 bool session_has_line(const struct session *session);

@@ -23,6 +23,15 @@ word(char into[WORD_MAX + 1], const char *text)
 	return into;
 }
 
+const char *
+trace_protocol(bool is_extended, bool has_tls, bool is_authenticated)
+{
+	static const char *const words[2][2] = {
+		{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}};
+
+	return is_extended ? words[has_tls][is_authenticated] : "SMTP";
+}
+
 size_t
 trace_write(char *buffer, size_t size, const struct trace *trace)
 {
@@ -39,7 +48,7 @@ trace_write(char *buffer, size_t size, const struct trace *trace)
 		"\t%s\n",
 		word(hello, trace->hello), word(name, trace->name),
 		is_ipv6 ? "IPv6:" : "", word(address, trace->address),
-		trace->me, trace->is_extended ? "ESMTP" : "SMTP", trace->id,
+		trace->me, trace->protocol, trace->id,
 		recipient != NULL ? "\n\tfor <" : "",
 		recipient != NULL ? recipient : "",
 		recipient != NULL ? ">" : "", date);

@@ -15,15 +15,22 @@
 #define TRACE_MAX 4096
 
 struct trace {
-	const char *hello;   /* the argument of HELO or EHLO */
-	const char *name;    /* the client's name by DNS, or "unknown" */
-	const char *address; /* its IP address, or "unknown" */
-	const char *me;	     /* this host */
-	bool is_extended;    /* ESMTP, not SMTP */
+	const char *hello;    /* the argument of HELO or EHLO */
+	const char *name;     /* the client's name by DNS, or "unknown" */
+	const char *address;  /* its IP address, or "unknown" */
+	const char *me;	      /* this host */
+	const char *protocol; /* the word after "with": trace_protocol */
 	const char *id;
 	const char *recipient; /* the only one, as text; NULL if not so */
 	int64_t time_s;
 };
+
+/*
+ * The protocol's word (RFC 3848): SMTP, ESMTP, and with TLS and AUTH the latter
+ * with S, A and SA after it.
+ */
+const char *
+trace_protocol(bool is_extended, bool has_tls, bool is_authenticated);
 
 /*
  * Writes the field, with LF line ends and a NUL after it, into buffer[0..size);

@@ -47,7 +47,7 @@ submit_trace(struct session *session)
 		.name = session->peer.name,
 		.address = session->peer.address,
 		.me = session->settings.me,
-		.is_extended = session->peer.is_extended,
+		.protocol = envelope->origin.protocol,
 		.id = session->transaction.submission.id,
 		.recipient = envelope->recipients == 1
 				     ? envelope->recipient[0].address

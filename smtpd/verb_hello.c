@@ -34,6 +34,7 @@ struct reply
 verb_ehlo(struct session *session, const char *argument, size_t len)
 {
 	struct reply reply = greet(session, argument, len, true);
+	char list[AUTH_LIST_MAX];
 
 	if (reply.code != 250)
 		return reply;
@@ -45,6 +46,9 @@ verb_ehlo(struct session *session, const char *argument, size_t len)
 	reply_add(&reply, "8BITMIME");
 	reply_add(&reply, "DSN");
 	reply_add(&reply, "ENHANCEDSTATUSCODES");
+	session_mechanisms(session, list);
+	if (*list != 0)
+		reply_add(&reply, "AUTH %s", list);
 	if (session->peer.may_xclient)
 		reply_add(&reply, "XCLIENT NAME ADDR PORT PROTO HELO LOGIN");
 	return reply;

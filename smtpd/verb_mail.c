@@ -5,6 +5,7 @@
 #include "smtpd/decision.h"
 #include "smtpd/judge.h"
 #include "smtpd/parameters.h"
+#include "smtpd/trace.h"
 #include "smtpd/verbs.h"
 
 /*
@@ -37,8 +38,10 @@ parameters_refused(enum parameters_result result, const struct mail *mail)
 
 /* Reads the argument into *mail. A reply with code 0 means that it is fine. */
 static struct reply
-read_argument(const char *argument, size_t len, struct mail *mail)
+read_argument(const struct session *session, const char *argument, size_t len,
+	struct mail *mail)
 {
+	char mechanisms[AUTH_LIST_MAX];
 	size_t at = strlen("FROM:");
 
 	if (len < at || strncasecmp(argument, "FROM:", at) != 0)
@@ -55,6 +58,10 @@ read_argument(const char *argument, size_t len, struct mail *mail)
 		PARAMETERS_MAIL, argument + at, len - at, &mail->parameters);
 	if (result != PARAMETERS_OK)
 		return parameters_refused(result, mail);
+	session_mechanisms(session, mechanisms);
+	if (mail->parameters.has_auth && *mechanisms == 0 &&
+		session->peer.login[0] == 0)
+		return reply_make(555, "5.5.4", "unknown parameter AUTH");
 	address_write(mail->sender, sizeof mail->sender, &mail->path);
 	return (struct reply){0};
 }
@@ -79,7 +86,8 @@ fill_envelope(struct session *session, const struct mail *mail)
 	origin->client_address = strdup(peer->address);
 	origin->client_name = strdup(peer->name);
 	origin->hello = strdup(peer->hello);
-	origin->protocol = strdup(peer->is_extended ? "ESMTP" : "SMTP");
+	origin->protocol = strdup(trace_protocol(
+		peer->is_extended, peer->has_tls, peer->login[0] != 0));
 	origin->authenticated = strdup(peer->login);
 	origin->tls = strdup("");
 	if (envelope->reverse_path != NULL && envelope->envid != NULL &&
@@ -97,7 +105,7 @@ verb_mail(struct session *session, const char *argument, size_t len)
 	struct transaction *transaction = &session->transaction;
 	char path[HOME_NAME_MAX];
 	struct mail mail;
-	struct reply refusal = read_argument(argument, len, &mail);
+	struct reply refusal = read_argument(session, argument, len, &mail);
 
 	if (refusal.code != 0)
 		return refusal;

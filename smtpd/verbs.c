@@ -37,7 +37,7 @@ static const struct verb {
 	{"SOML", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"SAML", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"STARTTLS", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
-	{"AUTH", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"AUTH", SESSION_ANY, ARGUMENT_ANY, verb_auth},
 	{"BDAT", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	/* A browser was made to talk to us: what follows is not for a server
 	 * of mail, however much of it may look like commands. */
@@ -103,10 +103,13 @@ run(struct session *session, const char *line, size_t len)
 	while (at < len && line[at] == ' ')
 		at++;
 
+	const struct verb *verb = find(line, word_len);
+	if (len + 2 > LINE_COMMAND_MAX &&
+		(verb == NULL || verb->handler != verb_auth))
+		return reply_make(500, "5.5.2", "line too long");
 	if (!is_printable(line, len))
 		return reply_make(500, "5.5.2",
 			"a command is made of printable characters");
-	const struct verb *verb = find(line, word_len);
 	if (verb == NULL)
 		return reply_make(500, "5.5.2", "command not recognized");
 	if ((verb->states & session->state) == 0)

@@ -25,6 +25,7 @@ verb_handler verb_helo, verb_ehlo;			  /* verb_hello.c */
 verb_handler verb_mail;					  /* verb_mail.c */
 verb_handler verb_rcpt;					  /* verb_rcpt.c */
 verb_handler verb_xclient;				  /* verb_xclient.c */
+verb_handler verb_auth;					  /* verb_auth.c */
 verb_handler verb_data;					  /* verb_data.c */
 verb_handler verb_rset, verb_noop, verb_quit, verb_vrfy;  /* verb_rest.c */
 verb_handler verb_help, verb_unimplemented, verb_foreign; /* verb_rest.c */

@@ -263,5 +263,6 @@ main(int argc, char **argv)
 	}
 	if (*why != 0)
 		log_line("%s", why);
+	log_line("answers");
 	return serve(&authd);
 }

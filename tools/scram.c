@@ -144,7 +144,9 @@ scram_take_first(struct scram *scram, const struct auth_channel *channel,
 		text.len--;
 	} else if (memchr(text.at, ',', text.len) == NULL ||
 		   !take_attribute(&text, 'a', &value) ||
-		   !decode_name(scram->authorize_as, &value)) {
+		   /* Empty is what some clients send for none. */
+		   (value.len > 0 &&
+			   !decode_name(scram->authorize_as, &value))) {
 		return SCRAM_MALFORMED;
 	}
 	size_t header = len - text.len;

@@ -6,6 +6,8 @@ import glob
 import os
 import pwd
 import smtplib
+import socket
+import struct
 
 import installed
 import intruder
@@ -50,6 +52,35 @@ def warden_peers(host):
                  f"{len(octets)} octets of nonsense are refused")
     tap.ok(Process(host.pid("warden")).uids == [0] * 4,
            "the warden goes on", host.logs())
+
+
+def ask_count(path):
+    """The total of a counter to which one is added; "" if there is no answer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asker:
+        asker.settimeout(30)
+        try:
+            asker.connect(path)
+            asker.send(struct.pack("=IIII96s", 0x6b636e31, 1, 1, 60,
+                                   b"installed"))
+            answer = asker.recv(100)
+        except OSError as error:
+            return "" if error.errno in (errno.EPIPE, errno.ECONNRESET) \
+                else error.strerror
+        return struct.unpack("=IIQ", answer)[2] if answer else ""
+
+
+def countd_peers(host):
+    """Who may ask countd."""
+    path = f"{host.home}/socket/count"
+    suite = gid("keep-suite")
+    for user, groups, wanted in (
+            ("_keep-smtpd", None, 1), ("root", [], 2),
+            ("_keep-pop3d", None, ""), ("_keep-local", None, ""),
+            ("nobody", [suite], ""), ("nobody", None, "Permission denied")):
+        uid, own, its = who(user)
+        tap.same(as_user(uid, own, its if groups is None else groups,
+                         ask_count, path), wanted,
+                 f"countd and {user}{'' if groups is None else ' with groups'}")
 
 
 def ask_with(path, text):

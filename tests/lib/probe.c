@@ -114,6 +114,14 @@ verbs_refuse(struct session *session, const char *text)
 	return reply_make(500, "", "%s", text);
 }
 
+bool
+verbs_are(const char *line, size_t len)
+{
+	(void)line;
+	(void)len;
+	return false;
+}
+
 /* --- in the warden's child --- */
 
 int

@@ -241,6 +241,7 @@ def main():
             for case in (no_logins, mail_flows, system_logins, reserve, queue,
                          identity.long_lived, identity.per_connection,
                          confinement.warden_peers, confinement.warden_accounts,
+                         confinement.countd_peers,
                          confinement.from_smtpd, confinement.from_sessions,
                          confinement.requests,
                          files):

@@ -116,12 +116,19 @@ jobs_adopt(struct runner *runner, enum channel channel, const char *dest,
 	struct message *message = message_find(runner, id);
 	int fd = openat(runner->queue, path,
 		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (message != NULL && fd >= 0 && !number_is_taken(message, number) &&
-		job_read(fd, &job) == JOB_OK &&
-		may_go_on(runner, message, &job, channel, dest))
+	enum job_result result = fd < 0 ? JOB_NO_MEMORY : job_read(fd, &job);
+	if (result == JOB_NO_MEMORY && scan_error_is_passing(errno)) {
+		/* it may have results */
+		log_line("cannot read %s: %s", path, strerror(errno));
+		runner->is_stuck = true;
+	} else if (message != NULL && !number_is_taken(message, number) &&
+		   result == JOB_OK &&
+		   may_go_on(runner, message, &job, channel, dest)) {
 		slot = take_over(runner, message, channel, dest, &job, number);
-	if (slot == NULL && unlinkat(runner->queue, path, 0) < 0 &&
-		errno != ENOENT)
+		runner->is_stuck |= slot == NULL;
+	}
+	if (slot == NULL && !runner->is_stuck &&
+		unlinkat(runner->queue, path, 0) < 0 && errno != ENOENT)
 		log_line("cannot remove %s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);

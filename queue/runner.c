@@ -381,12 +381,16 @@ open_queue(struct runner *runner)
 	return 0;
 }
 
-/* What an earlier run left: active messages, jobs that are out, results. */
-static void
+/* What an earlier run left: active messages, jobs that are out, results. 0, or -1:
+ * not all of it can be taken up now, and nobody would look at it later. */
+static int
 take_up(struct runner *runner)
 {
 	scan_active(runner);
-	scan_job_files(runner);
+	if (!runner->is_stuck)
+		scan_job_files(runner);
+	if (runner->is_stuck)
+		return -1;
 	for (unsigned i = 0; i < TABLE_SLOTS; i++)
 		for (struct message *message = runner->table[i]; message;
 			message = message->next) {
@@ -395,6 +399,7 @@ take_up(struct runner *runner)
 		}
 	waiting_start(runner);
 	log_line("runs; %u messages were active", runner->messages);
+	return 0;
 }
 
 int
@@ -429,7 +434,10 @@ main(int argc, char **argv)
 		return STATUS_TEMPORARY;
 	runner.active_max = room_in_memory();
 	/* from here on input is touched */
-	take_up(&runner);
+	if (take_up(&runner) < 0) {
+		log_line("cannot take up what is active: a new start may");
+		return STATUS_TEMPORARY;
+	}
 	run(&runner);
 	log_line("stops");
 	return STATUS_DONE;

@@ -153,6 +153,7 @@ struct runner {
 	struct search search; /* for searching, if that is not NULL */
 	struct asked *searching;
 	bool is_ending;
+	bool is_stuck; /* what an earlier run left cannot be taken up now */
 };
 
 /* Milliseconds since the epoch. */
@@ -198,8 +199,13 @@ unsigned message_class(const struct message *message);
 /* Takes one from incoming/ if it is accepted; synced says that a wake-up came,
  * so that its writer has synced it. */
 void scan_take(struct runner *runner, const char *id, bool synced);
+/* Take up what an earlier run left. What cannot be for want of memory or
+ * descriptors sets is_stuck, and is where it was: a start soon after will do. */
 void scan_active(struct runner *runner);
 void scan_job_files(struct runner *runner);
+
+/* True for an errno that speaks of the system, not of one file. */
+bool scan_error_is_passing(int error);
 
 /* Begins walks through incoming/ and what is due; scan_step does a slice of
  * them. True if there is more to do at once. */

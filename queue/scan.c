@@ -15,9 +15,16 @@
 /* So many names are looked at before the runner sees to other things. */
 #define SLICE 32
 
+bool
+scan_error_is_passing(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 /* Calls each(runner, folder, name) for every name in the folder but "." and "..",
- * until it returns false. */
-static void
+ * until it returns false. 0, or -1 after a log line: it cannot be read to its end.
+ */
+static int
 each_name(struct runner *runner, const char *folder,
 	bool (*each)(
 		struct runner *runner, const char *folder, const char *name))
@@ -32,14 +39,18 @@ each_name(struct runner *runner, const char *folder,
 			log_line("cannot read %s: %s", folder, strerror(errno));
 		if (fd >= 0)
 			close(fd);
-		return;
+		return errno == ENOENT ? 0 : -1;
 	}
-	while ((entry = readdir(open_one)) != NULL)
+	while (errno = 0, (entry = readdir(open_one)) != NULL)
 		if (strcmp(entry->d_name, ".") != 0 &&
 			strcmp(entry->d_name, "..") != 0 &&
 			!each(runner, folder, entry->d_name))
 			break;
+	int result = entry == NULL && errno != 0 ? -1 : 0;
+	if (result < 0)
+		log_line("cannot read %s: %s", folder, strerror(errno));
 	closedir(open_one);
+	return result;
 }
 
 /* Opens a folder for a walk. */
@@ -176,37 +187,56 @@ scan_take(struct runner *runner, const char *id, bool synced)
 
 /* --- active, at the start --- */
 
+/* It is due, and has to queue up. 0, or -1 after a log line. */
+static int
+put_later(struct runner *runner, const char *path, const char *id)
+{
+	char later[LAYOUT_PATH_MAX];
+
+	layout_bucket(0, later);
+	(void)mkdirat(runner->queue, later, 0755);
+	layout_deferred(0, id, later);
+	if (renameat(runner->queue, path, runner->queue, later) == 0)
+		return 0;
+	log_line("cannot move %s: %s", path, strerror(errno));
+	return -1;
+}
+
 static bool
 load_active(struct runner *runner, const char *folder, const char *name)
 {
-	char path[LAYOUT_PATH_MAX], later[LAYOUT_PATH_MAX];
+	char path[LAYOUT_PATH_MAX];
 
 	(void)folder;
 	if (!is_id(name))
 		return true;
 	layout_message(QUEUE_ACTIVE, name, path);
 	if (runner->messages >= runner->active_max) {
-		/* there was more memory once: it is due, and has to queue up */
-		layout_bucket(0, later);
-		(void)mkdirat(runner->queue, later, 0755);
-		layout_deferred(0, name, later);
-		if (renameat(runner->queue, path, runner->queue, later) < 0)
-			log_line("cannot move %s: %s", path, strerror(errno));
-		return true;
+		/* there was more memory once */
+		runner->is_stuck |= put_later(runner, path, name) < 0;
+		return !runner->is_stuck;
 	}
 	int fd = openat(runner->queue, path,
 		O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
 		log_line("cannot open %s: %s", path, strerror(errno));
-	else
-		(void)message_load(runner, name, path, fd, true);
-	return true;
+		/* nobody looks here again before the next start */
+		if (scan_error_is_passing(errno))
+			runner->is_stuck = true;
+		else if (errno != ENOENT)
+			(void)put_later(runner, path, name);
+	} else if (message_load(runner, name, path, fd, true) == NULL &&
+		   faccessat(runner->queue, path, F_OK, 0) == 0) {
+		runner->is_stuck = true;
+	}
+	return !runner->is_stuck;
 }
 
 void
 scan_active(struct runner *runner)
 {
-	each_name(runner, QUEUE_ACTIVE, load_active);
+	if (each_name(runner, QUEUE_ACTIVE, load_active) < 0)
+		runner->is_stuck = true;
 }
 
 /* --- deferred --- */
@@ -269,7 +299,7 @@ static void
 list_buckets(struct runner *runner)
 {
 	runner->buckets = runner->buckets_done = 0;
-	each_name(runner, QUEUE_DEFERRED, note_bucket);
+	(void)each_name(runner, QUEUE_DEFERRED, note_bucket);
 	if (runner->buckets > 0)
 		qsort(runner->bucket, runner->buckets, sizeof *runner->bucket,
 			compare_minutes);
@@ -354,7 +384,7 @@ adopt(struct runner *runner, const char *folder, const char *name)
 		snprintf(path, sizeof path, "%s/%s", folder, name);
 		(void)unlinkat(runner->queue, path, 0);
 	}
-	return true;
+	return !runner->is_stuck;
 }
 
 static bool
@@ -364,16 +394,18 @@ adopt_destination(struct runner *runner, const char *folder, const char *name)
 
 	if (layout_dest_is_valid(name, strlen(name))) {
 		snprintf(path, sizeof path, "%s/%s", folder, name);
-		each_name(runner, path, adopt);
+		if (each_name(runner, path, adopt) < 0)
+			runner->is_stuck = true;
 	}
-	return true;
+	return !runner->is_stuck;
 }
 
 void
 scan_job_files(struct runner *runner)
 {
-	each_name(runner, QUEUE_JOBS_LOCAL, adopt_destination);
-	each_name(runner, QUEUE_JOBS_REMOTE, adopt_destination);
+	if (each_name(runner, QUEUE_JOBS_LOCAL, adopt_destination) < 0 ||
+		each_name(runner, QUEUE_JOBS_REMOTE, adopt_destination) < 0)
+		runner->is_stuck = true;
 }
 
 static bool
@@ -392,5 +424,5 @@ remove_empty(struct runner *runner, const char *folder, const char *name)
 void
 scan_empty_destinations(struct runner *runner)
 {
-	each_name(runner, QUEUE_JOBS_REMOTE, remove_empty);
+	(void)each_name(runner, QUEUE_JOBS_REMOTE, remove_empty);
 }

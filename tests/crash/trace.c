@@ -15,7 +15,7 @@
  *   trace fail N COUNT FAULT FOLDER… -- PROGRAM [ARGUMENT …]
  *       Makes COUNT calls, from the N-th on, go wrong in the way of FAULT
  *       (tests/crash/fail.h), of those below the folders, or on no file, with
- *       which that may happen. Writes "failed CALL PATH" for each, "died SIGNAL"
+ *       which that may happen. FAULT@TEXT: of those with TEXT in their path. Writes "failed CALL PATH" for each, "died SIGNAL"
  *       if one of the processes dies of it, and at the end "FAULT COUNT" for
  *       each fault: how many calls there were with which it could have happened.
  *
@@ -66,7 +66,8 @@ struct tracer {
 	long stop_at;	      /* 0: record */
 	bool stop_all;
 	long calls;
-	int fault; /* -1: none is made */
+	int fault;	    /* -1: none is made */
+	const char *within; /* its path has this; or NULL */
 	long fail_at, fail_count;
 	long fitting[FAULTS]; /* calls with which each may happen */
 	pid_t first;
@@ -377,6 +378,8 @@ fail_at_call(struct tracer *tracer, struct event *event)
 
 	if (call->kind != CALL_SOCKET && !find_paths(tracer, event))
 		return;
+	if (tracer->within != NULL && !strstr(event->path, tracer->within))
+		return;
 	for (int fault = 0; fault < FAULTS; fault++)
 		if (fail_fits(fault, call, event->argument))
 			tracer->fitting[fault]++;
@@ -523,6 +526,10 @@ read_arguments(struct tracer *tracer, int argc, char **argv)
 	} else if (strcmp(argv[1], "fail") == 0) {
 		tracer->fail_at = atol(argv[2]);
 		tracer->fail_count = atol(argv[3]);
+		char *within = strchr(argv[4], '@');
+		if (within != NULL)
+			*within++ = 0;
+		tracer->within = within;
 		tracer->fault = fail_find(argv[4]);
 		tracer->root = argv + 5;
 	} else {

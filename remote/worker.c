@@ -31,7 +31,8 @@ struct worker {
 	struct mx_list hosts;
 	bool has_hosts;
 	int64_t found_ms;
-	unsigned at; /* the address in use, or to be tried next */
+	unsigned at;   /* the address in use, or to be tried next */
+	bool is_short; /* no connection, but that is not the hosts' fault */
 	int64_t down_until_ms;
 	enum outcome down_outcome; /* what that means for recipients */
 	char down_text[OUTCOME_TEXT_MAX + 1];
@@ -117,6 +118,8 @@ connect_one(struct worker *worker, const struct mx_address *address)
 	int fd = client_connect(
 		&address->address, worker->options->timeouts.connect_ms);
 	if (fd < 0) {
+		worker->is_short = errno == EMFILE || errno == ENFILE ||
+				   errno == ENOMEM || errno == ENOBUFS;
 		snprintf(worker->down_text, sizeof worker->down_text,
 			"4.4.1 no connection: %s (host %s [%s])",
 			strerror(errno), address->host, text);
@@ -141,7 +144,8 @@ static bool
 connect_any(struct worker *worker)
 {
 	worker->down_outcome = OUTCOME_DEFERRED;
-	for (; worker->at < worker->hosts.count; worker->at++)
+	for (; worker->at < worker->hosts.count && !worker->is_short;
+		worker->at++)
 		if (connect_one(worker, &worker->hosts.entry[worker->at]))
 			return true;
 	return false;
@@ -151,14 +155,16 @@ connect_any(struct worker *worker)
 static bool
 have_connection(struct worker *worker, const char *destination)
 {
+	worker->is_short = false;
 	if (worker->client.fd >= 0)
 		return true;
 	if (deadline_left_ms(worker->down_until_ms) > 0)
 		return false;
 	if (find_hosts(worker, destination) && connect_any(worker))
 		return true;
-	worker->down_until_ms = deadline_after_ms(DOWN_MS);
 	worker->has_hosts = false;
+	if (!worker->is_short)
+		worker->down_until_ms = deadline_after_ms(DOWN_MS);
 	return false;
 }
 
@@ -195,7 +201,9 @@ send_message(struct worker *worker, struct sending *sending)
 		}
 		if (!have_connection(worker, sending->job.destination)) {
 			if (worker->down_outcome == OUTCOME_DEFERRED)
-				sending->job.reach = JOB_UNREACHABLE;
+				sending->job.reach = worker->is_short
+							     ? JOB_BROKE
+							     : JOB_UNREACHABLE;
 			result_for_rest(sending, worker->down_outcome,
 				worker->down_text);
 			return;

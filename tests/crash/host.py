@@ -367,7 +367,9 @@ class Host:
         """Keeps everything going until nothing is left to do. True if so."""
         start = time.monotonic()
         nudged = start
-        while not self.is_quiet():
+        quiet = 0
+        # what goes to and fro between folders may be missed by one look
+        while (quiet := quiet + 1 if self.is_quiet() else 0) < 3:
             now = time.monotonic()
             if now > start + seconds:
                 return False

@@ -376,7 +376,9 @@ fail_at_call(struct tracer *tracer, struct event *event)
 {
 	const struct call *call = event->call;
 
-	if (call->kind != CALL_SOCKET && !find_paths(tracer, event))
+	if (call->kind == CALL_SOCKET)
+		snprintf(event->path, sizeof event->path, "socket:");
+	else if (!find_paths(tracer, event))
 		return;
 	if (tracer->within != NULL && !strstr(event->path, tracer->within))
 		return;

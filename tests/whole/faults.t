@@ -48,10 +48,11 @@ CASES = (
     ("remote", ((ANN, [FAR], 0), (ANN, [FAR], 0)), True),
 )
 # What is always tried, at the first calls with that in their path: a disk that goes
-# while a message comes in; too few descriptors for what an earlier run has left.
+# while a message comes in; too few descriptors for what an earlier run has left, or for a connection.
 ALWAYS = (("queue-inject", "EROFS@queue/incoming/", 10, 3),
           ("queue-runner that finds work", "EMFILE@queue/active", 4, 1),
-          ("queue-runner that finds work", "EMFILE@queue/jobs/", 5, 1))
+          ("queue-runner that finds work", "EMFILE@queue/jobs/", 5, 1),
+          ("remote", "EMFILE@socket:", 2, 1))
 
 tap = Tap()
 

@@ -65,7 +65,8 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/auth.o \
 # Each program: its own objects, that with main first, then those of other
 # departments that it uses.
 smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
-	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_rest.o smtpd/session.o \
+	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_bdat.o \
+	smtpd/content.o smtpd/verb_rest.o smtpd/session.o \
 	smtpd/verb_xclient.o smtpd/verb_auth.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
 	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o \
 	smtpd/decision.o smtpd/limits.o smtpd/stop.o smtpd/transcript.o \

@@ -73,8 +73,7 @@ decision_log(const struct session *session, const struct decision *decision)
 	const struct envelope *envelope = &session->transaction.envelope;
 	const char *hello = decision->hello, *from = decision->from;
 	const char *to = decision->to;
-	bool is_open =
-		(session->state & (SESSION_MAIL | SESSION_RECIPIENT)) != 0;
+	bool is_open = (session->state & SESSION_OPEN) != 0;
 	const char *id = is_open ? session->transaction.submission.id : "";
 	char client_field[64], hello_field[HELLO_MAX], from_field[FIELD_MAX];
 	char to_field[FIELD_MAX], rule[64];

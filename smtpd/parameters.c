@@ -198,23 +198,48 @@ take_auth(struct parameters *parameters, const struct piece *piece)
 	return PARAMETERS_OK;
 }
 
+/* SMTPUTF8 and REQUIRETLS: a keyword alone. */
+static enum parameters_result
+take_flag(bool *flag, const struct piece *piece)
+{
+	if (*flag)
+		return PARAMETERS_DUPLICATE;
+	if (piece->has_value)
+		return PARAMETERS_SYNTAX;
+	*flag = true;
+	return PARAMETERS_OK;
+}
+
+static enum parameters_result
+take_of_mail(enum parameters_command command, struct parameters *parameters,
+	const struct piece *piece)
+{
+	if (keyword_is(piece, "SIZE"))
+		return take_size(parameters, piece);
+	if (keyword_is(piece, "BODY"))
+		return take_body(parameters, piece);
+	if (keyword_is(piece, "RET"))
+		return take_ret(parameters, piece);
+	if (keyword_is(piece, "ENVID"))
+		return take_envid(parameters, piece);
+	if (keyword_is(piece, "AUTH"))
+		return take_auth(parameters, piece);
+	if (keyword_is(piece, "SMTPUTF8"))
+		return take_flag(&parameters->smtputf8, piece);
+	if (command == PARAMETERS_MAIL_TLS && keyword_is(piece, "REQUIRETLS"))
+		return take_flag(&parameters->requiretls, piece);
+	return PARAMETERS_UNKNOWN;
+}
+
 static enum parameters_result
 take(enum parameters_command command, struct parameters *parameters,
 	const struct piece *piece)
 {
-	if (command == PARAMETERS_MAIL && keyword_is(piece, "SIZE"))
-		return take_size(parameters, piece);
-	if (command == PARAMETERS_MAIL && keyword_is(piece, "BODY"))
-		return take_body(parameters, piece);
-	if (command == PARAMETERS_MAIL && keyword_is(piece, "RET"))
-		return take_ret(parameters, piece);
-	if (command == PARAMETERS_MAIL && keyword_is(piece, "ENVID"))
-		return take_envid(parameters, piece);
-	if (command == PARAMETERS_MAIL && keyword_is(piece, "AUTH"))
-		return take_auth(parameters, piece);
-	if (command == PARAMETERS_RCPT && keyword_is(piece, "NOTIFY"))
+	if (command != PARAMETERS_RCPT)
+		return take_of_mail(command, parameters, piece);
+	if (keyword_is(piece, "NOTIFY"))
 		return take_notify(parameters, piece);
-	if (command == PARAMETERS_RCPT && keyword_is(piece, "ORCPT"))
+	if (keyword_is(piece, "ORCPT"))
 		return take_orcpt(parameters, piece);
 	return PARAMETERS_UNKNOWN;
 }

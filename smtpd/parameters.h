@@ -20,6 +20,7 @@
 
 struct parameters {
 	bool has_size, has_body, has_ret, has_notify;
+	bool smtputf8, requiretls; /* given */
 	/* AUTH (RFC 4954 section 5) was well-formed. Its value is not kept: no
 	 * client is trusted to say who wrote a message (as if "<>"). */
 	bool has_auth;
@@ -45,8 +46,10 @@ enum parameters_result {
 
 /* Which parameters a command has. */
 enum parameters_command {
-	PARAMETERS_MAIL, /* SIZE, BODY, AUTH; RET, ENVID (RFC 3461) */
-	PARAMETERS_RCPT, /* NOTIFY, ORCPT (RFC 3461) */
+	/* SIZE, BODY, AUTH; RET, ENVID (RFC 3461); SMTPUTF8 (RFC 6531) */
+	PARAMETERS_MAIL,
+	PARAMETERS_MAIL_TLS, /* REQUIRETLS as well (RFC 8689) */
+	PARAMETERS_RCPT,     /* NOTIFY, ORCPT (RFC 3461) */
 };
 
 /*

@@ -40,6 +40,8 @@ session_end_transaction(struct session *session)
 	submit_abandon(&session->transaction.submission);
 	envelope_free(&session->transaction.envelope);
 	session->transaction.bad_sender_line = 0;
+	session->transaction.is_refused = false;
+	session->is_refusing = false;
 	if (session->state != SESSION_CONNECTED)
 		session->state = SESSION_GREETED;
 }

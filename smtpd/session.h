@@ -5,11 +5,11 @@
  * One connection of an SMTP client (RFC 5321 section 3), as data: the peer, the
  * settings, the state, and the one transaction that may be open. Handlers of
  * commands (smtpd/verbs.h) take a session and give a reply; only the loop in
- * smtpd.c and the DATA handler read and write the connection.
+ * smtpd.c and the handlers of DATA and BDAT read and write the connection.
  *
  * State goes up one command at a time and falls back to SESSION_GREETED when a
- * transaction ends (accepted, refused, RSET, EHLO). While it is SESSION_MAIL or
- * SESSION_RECIPIENT the submission is asked for and open; in between it is not.
+ * transaction ends (accepted, refused, RSET, EHLO). While it is one of
+ * SESSION_OPEN the submission is asked for and open; in between it is not.
  */
 
 #include <stdbool.h>
@@ -24,6 +24,7 @@
 #include "lib/reply.h"
 #include "lib/settings.h"
 #include "queue/submit.h"
+#include "smtpd/content.h"
 #include "smtpd/limits.h"
 #include "smtpd/policy.h"
 #include "smtpd/rules.h"
@@ -67,9 +68,11 @@ enum session_state {
 	SESSION_GREETED = 2,   /* HELO or EHLO */
 	SESSION_MAIL = 4,      /* MAIL taken, no recipient yet */
 	SESSION_RECIPIENT = 8, /* at least one recipient */
+	SESSION_CHUNKS = 16,   /* BDAT, but not the last one */
 };
-#define SESSION_ANY \
-	(SESSION_CONNECTED | SESSION_GREETED | SESSION_MAIL | SESSION_RECIPIENT)
+/* There is a transaction. */
+#define SESSION_OPEN (SESSION_MAIL | SESSION_RECIPIENT | SESSION_CHUNKS)
+#define SESSION_ANY (SESSION_CONNECTED | SESSION_GREETED | SESSION_OPEN)
 
 /* The client, as tcpserver tells and as it tells of itself: printable ASCII. */
 struct peer {
@@ -90,6 +93,8 @@ struct transaction {
 	/* The line of control/badmailfrom that the recipients are refused for;
 	 * 0 for none. */
 	size_t bad_sender_line;
+	bool is_refused;	/* a recipient has been refused */
+	struct content content; /* from DATA or the first BDAT on */
 };
 
 struct session {
@@ -109,6 +114,8 @@ struct session {
 	int64_t errors;		/* bad commands so far */
 	uint32_t mechanisms;	/* auth_mechanisms_read */
 	unsigned auth_failures; /* of this session */
+	bool is_refusing;	/* a chunk was; others may be on their way */
+	uint64_t discarded;	/* octets of BDAT that nobody wanted */
 	bool is_lost;		/* the connection is gone: no reply */
 	bool is_rcpthosts_told; /* its absence stands in the log */
 	struct line_reader input;

@@ -124,8 +124,7 @@ next_reply(struct session *session)
 		return verbs_refuse(session, "line too long");
 	case LINE_BARE:
 		transcript_line(session, line, len, verbs_are(line, len));
-		return verbs_refuse(
-			session, "a line ends in CRLF, with no other CR or LF");
+		return verbs_refuse_bare(session, line, len);
 	case LINE_TIMEOUT:
 		return closing("4.4.2", "timeout");
 	case LINE_ERROR:

@@ -24,12 +24,17 @@ word(char into[WORD_MAX + 1], const char *text)
 }
 
 const char *
-trace_protocol(bool is_extended, bool has_tls, bool is_authenticated)
+trace_protocol(
+	bool is_extended, bool is_utf8, bool has_tls, bool is_authenticated)
 {
-	static const char *const words[2][2] = {
-		{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}};
+	static const char *const WORDS[2][2][2] = {
+		{{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}},
+		{{"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}},
+	};
 
-	return is_extended ? words[has_tls][is_authenticated] : "SMTP";
+	if (!is_extended && !is_utf8 && !has_tls && !is_authenticated)
+		return "SMTP";
+	return WORDS[is_utf8][has_tls][is_authenticated];
 }
 
 size_t

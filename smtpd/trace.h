@@ -26,11 +26,11 @@ struct trace {
 };
 
 /*
- * The protocol's word (RFC 3848): SMTP, ESMTP, and with TLS and AUTH the latter
- * with S, A and SA after it.
+ * The word after "with": SMTP, ESMTP with S for TLS and A for authentication
+ * behind it (RFC 3848), or UTF8SMTP with the same (RFC 6531 section 4.3).
  */
-const char *
-trace_protocol(bool is_extended, bool has_tls, bool is_authenticated);
+const char *trace_protocol(
+	bool is_extended, bool is_utf8, bool has_tls, bool is_authenticated);
 
 /*
  * Writes the field, with LF line ends and a NUL after it, into buffer[0..size);

@@ -30,6 +30,20 @@ verb_helo(struct session *session, const char *argument, size_t len)
 	return greet(session, argument, len, false);
 }
 
+/* RFC 9422. */
+static void
+add_limits(const struct session *session, struct reply *reply)
+{
+	long long recipients = (long long)session->settings.recipients_max;
+	long long messages = (long long)session->limits.settings.messages_max;
+
+	if (messages > 0)
+		reply_add(reply, "LIMITS MAILMAX=%lld RCPTMAX=%lld", messages,
+			recipients);
+	else
+		reply_add(reply, "LIMITS RCPTMAX=%lld", recipients);
+}
+
 struct reply
 verb_ehlo(struct session *session, const char *argument, size_t len)
 {
@@ -44,6 +58,13 @@ verb_ehlo(struct session *session, const char *argument, size_t len)
 	else
 		reply_add(&reply, "SIZE");
 	reply_add(&reply, "8BITMIME");
+	reply_add(&reply, "SMTPUTF8");
+	reply_add(&reply, "CHUNKING");
+	add_limits(session, &reply);
+	if (session->peer.has_tls)
+		reply_add(&reply, "REQUIRETLS");
+	reply_add(&reply, "VRFY");
+	reply_add(&reply, "HELP");
 	reply_add(&reply, "DSN");
 	reply_add(&reply, "ENHANCEDSTATUSCODES");
 	session_mechanisms(session, list);

@@ -42,6 +42,8 @@ read_argument(const struct session *session, const char *argument, size_t len,
 	struct mail *mail)
 {
 	char mechanisms[AUTH_LIST_MAX];
+	enum parameters_command command =
+		session->peer.has_tls ? PARAMETERS_MAIL_TLS : PARAMETERS_MAIL;
 	size_t at = strlen("FROM:");
 
 	if (len < at || strncasecmp(argument, "FROM:", at) != 0)
@@ -49,13 +51,13 @@ read_argument(const struct session *session, const char *argument, size_t len,
 	/* RFC 5321 section 3.3 forbids the space; clients send it. */
 	while (at < len && argument[at] == ' ')
 		at++;
-	size_t taken = address_path_scan(
-		argument + at, len - at, ADDRESS_NULL, &mail->path);
+	size_t taken = address_path_scan(argument + at, len - at,
+		ADDRESS_NULL | ADDRESS_UTF8, &mail->path);
 	if (taken == 0)
 		return reply_make(501, "5.1.7", "malformed sender address");
 	at += taken;
 	enum parameters_result result = parameters_scan(
-		PARAMETERS_MAIL, argument + at, len - at, &mail->parameters);
+		command, argument + at, len - at, &mail->parameters);
 	if (result != PARAMETERS_OK)
 		return parameters_refused(result, mail);
 	session_mechanisms(session, mechanisms);
@@ -63,6 +65,9 @@ read_argument(const struct session *session, const char *argument, size_t len,
 		session->peer.login[0] == 0)
 		return reply_make(555, "5.5.4", "unknown parameter AUTH");
 	address_write(mail->sender, sizeof mail->sender, &mail->path);
+	/* Whether it may be so is known only after the parameters. */
+	if (!mail->parameters.smtputf8 && verbs_need_utf8(&mail->path))
+		return verbs_utf8_refused();
 	return (struct reply){0};
 }
 
@@ -76,6 +81,8 @@ fill_envelope(struct session *session, const struct mail *mail)
 
 	*envelope = ENVELOPE_ZERO;
 	envelope->body = mail->parameters.body;
+	envelope->smtputf8 = mail->parameters.smtputf8;
+	envelope->requiretls = mail->parameters.requiretls;
 	envelope->reverse_path = strdup(mail->sender);
 	envelope->ret = mail->parameters.ret;
 	envelope->envid = mail->parameters.envid == NULL
@@ -86,8 +93,8 @@ fill_envelope(struct session *session, const struct mail *mail)
 	origin->client_address = strdup(peer->address);
 	origin->client_name = strdup(peer->name);
 	origin->hello = strdup(peer->hello);
-	origin->protocol = strdup(trace_protocol(
-		peer->is_extended, peer->has_tls, peer->login[0] != 0));
+	origin->protocol = strdup(trace_protocol(peer->is_extended,
+		mail->parameters.smtputf8, peer->has_tls, peer->login[0] != 0));
 	origin->authenticated = strdup(peer->login);
 	origin->tls = strdup("");
 	if (envelope->reverse_path != NULL && envelope->envid != NULL &&

@@ -22,7 +22,8 @@ struct recipient_argument {
 
 /* Reads the argument into *into. A reply with code 0 means that it is fine. */
 static struct reply
-read_argument(const char *argument, size_t len, struct recipient_argument *into)
+read_argument(const struct session *session, const char *argument, size_t len,
+	struct recipient_argument *into)
 {
 	struct parameters parameters;
 	size_t at = strlen("TO:");
@@ -31,10 +32,13 @@ read_argument(const char *argument, size_t len, struct recipient_argument *into)
 		return reply_make(501, "5.5.2", "expected RCPT TO:<address>");
 	while (at < len && argument[at] == ' ')
 		at++;
-	size_t taken = address_path_scan(
-		argument + at, len - at, ADDRESS_POSTMASTER, &into->path);
+	size_t taken = address_path_scan(argument + at, len - at,
+		ADDRESS_POSTMASTER | ADDRESS_UTF8, &into->path);
 	if (taken == 0)
 		return reply_make(501, "5.1.3", "malformed recipient address");
+	if (!session->transaction.envelope.smtputf8 &&
+		verbs_need_utf8(&into->path))
+		return verbs_utf8_refused();
 	at += taken;
 	switch (parameters_scan(
 		PARAMETERS_RCPT, argument + at, len - at, &parameters)) {
@@ -106,24 +110,31 @@ too_many(const struct session *session, const struct path *path)
 	return verdict.reply;
 }
 
+static struct reply
+refused(struct session *session, struct reply reply)
+{
+	session->transaction.is_refused = true;
+	return reply;
+}
+
 struct reply
 verb_rcpt(struct session *session, const char *argument, size_t len)
 {
 	char address[ADDRESS_TEXT_MAX + 1];
 	struct recipient_argument rcpt;
-	struct reply reply = read_argument(argument, len, &rcpt);
+	struct reply reply = read_argument(session, argument, len, &rcpt);
 
 	if (reply.code != 0)
-		return reply;
+		return refused(session, reply);
 	if (session->transaction.envelope.recipients >=
 		(uint64_t)session->settings.recipients_max)
-		return too_many(session, &rcpt.path);
+		return refused(session, too_many(session, &rcpt.path));
 	struct verdict verdict = judge_recipient(session, &rcpt.path);
 	address_write(address, sizeof address, &rcpt.path);
 	if (verdict.reply.code != 250)
 		tell_missing(session);
 	log_decision(session, address, &verdict);
 	if (verdict.reply.code != 250)
-		return verdict.reply;
+		return refused(session, verdict.reply);
 	return add(session, address, &rcpt, verdict.reply);
 }

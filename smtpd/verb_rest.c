@@ -53,7 +53,8 @@ verb_help(struct session *session, const char *argument, size_t len)
 	(void)argument;
 	(void)len;
 	reply = reply_make(214, "2.0.0", "this is keepmail; RFC 5321 applies");
-	reply_add(&reply, "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP");
+	reply_add(&reply,
+		"EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP");
 	return reply;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <strings.h>
 #include "lib/outcome.h"
+#include "lib/utf8.h"
 #include "smtpd/decision.h"
 #include "smtpd/verbs.h"
 
@@ -9,9 +10,8 @@ enum argument_rule {
 	ARGUMENT_NONE,	 /* "501" if there is one */
 	ARGUMENT_ANY,	 /* as the handler likes */
 	ARGUMENT_NEEDED, /* "501" if there is none */
+	ARGUMENT_UTF8,	 /* as before, and may be UTF-8 (RFC 6531 3.1) */
 };
-
-#define OPEN (SESSION_MAIL | SESSION_RECIPIENT)
 
 static const struct verb {
 	const char *word;
@@ -19,15 +19,16 @@ static const struct verb {
 	enum argument_rule argument;
 	verb_handler *handler;
 } VERBS[] = {
-	{"MAIL", SESSION_GREETED, ARGUMENT_NEEDED, verb_mail},
-	{"RCPT", OPEN, ARGUMENT_NEEDED, verb_rcpt},
+	{"MAIL", SESSION_GREETED, ARGUMENT_UTF8, verb_mail},
+	{"RCPT", SESSION_MAIL | SESSION_RECIPIENT, ARGUMENT_UTF8, verb_rcpt},
 	{"DATA", SESSION_RECIPIENT, ARGUMENT_NONE, verb_data},
+	{"BDAT", SESSION_ANY, ARGUMENT_ANY, verb_bdat},
 	{"EHLO", SESSION_ANY, ARGUMENT_NEEDED, verb_ehlo},
 	{"HELO", SESSION_ANY, ARGUMENT_NEEDED, verb_helo},
 	{"RSET", SESSION_ANY, ARGUMENT_NONE, verb_rset},
 	{"NOOP", SESSION_ANY, ARGUMENT_ANY, verb_noop},
 	{"QUIT", SESSION_ANY, ARGUMENT_ANY, verb_quit},
-	{"VRFY", SESSION_ANY, ARGUMENT_NEEDED, verb_vrfy},
+	{"VRFY", SESSION_ANY, ARGUMENT_UTF8, verb_vrfy},
 	{"HELP", SESSION_ANY, ARGUMENT_ANY, verb_help},
 	{"XCLIENT", SESSION_CONNECTED | SESSION_GREETED, ARGUMENT_NEEDED,
 		verb_xclient},
@@ -38,12 +39,16 @@ static const struct verb {
 	{"SAML", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"STARTTLS", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"AUTH", SESSION_ANY, ARGUMENT_ANY, verb_auth},
-	{"BDAT", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"ETRN", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	/* A browser was made to talk to us: what follows is not for a server
 	 * of mail, however much of it may look like commands. */
 	{"GET", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
 	{"POST", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
 	{"PUT", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"DELETE", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"PATCH", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"TRACE", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
+	{"PRI", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
 	{"HEAD", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
 	{"CONNECT", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
 	{"OPTIONS", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
@@ -68,28 +73,52 @@ verbs_are(const char *line, size_t len)
 	return find(line, space != NULL ? (size_t)(space - line) : len) != NULL;
 }
 
-/* Why the verb is not legal in this state. */
-static struct reply
-out_of_order(const struct session *session, const struct verb *verb)
+struct reply
+verbs_out_of_order(const struct session *session, verb_handler *handler)
 {
 	const char *text = "RCPT first";
 
+	/* RFC 5321 section 3.3: all recipients were refused. */
+	if (session->state == SESSION_MAIL && handler != verb_mail &&
+		session->transaction.is_refused)
+		return reply_make(554, "5.5.1", "no valid recipients");
 	if (session->state == SESSION_CONNECTED)
 		text = "say EHLO or HELO first";
 	else if (session->state == SESSION_GREETED)
 		text = "MAIL first";
-	else if (verb->handler == verb_mail)
+	else if (session->state == SESSION_CHUNKS)
+		text = "the message is not at its end, BDAT or RSET first";
+	else if (handler == verb_mail)
 		text = "there is a sender already";
 	return reply_make(503, "5.5.1", "%s", text);
 }
 
+/* Whether the line has only what a command may have: printable ASCII, blanks,
+ * and for some UTF-8. */
 static bool
-is_printable(const char *text, size_t len)
+is_printable(const char *text, size_t len, bool is_utf8)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((text[i] < 32 || text[i] > 126) && text[i] != '\t')
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if ((c < 32 && c != '\t') || c == 127 || (c > 127 && !is_utf8))
 			return false;
-	return true;
+	}
+	return !is_utf8 || utf8_valid(text, len);
+}
+
+/*
+ * A line that is refused for its form. Behind one with BDAT comes content: nobody
+ * knows how much, and none of it may pass for commands.
+ */
+static struct reply
+malformed(const char *line, size_t len, const char *text)
+{
+	struct reply reply = reply_make(500, "5.5.2", "%s", text);
+
+	reply.close_after = len >= strlen("BDAT") &&
+			    strncasecmp(line, "BDAT", strlen("BDAT")) == 0;
+	return reply;
 }
 
 static struct reply
@@ -106,18 +135,19 @@ run(struct session *session, const char *line, size_t len)
 	const struct verb *verb = find(line, word_len);
 	if (len + 2 > LINE_COMMAND_MAX &&
 		(verb == NULL || verb->handler != verb_auth))
-		return reply_make(500, "5.5.2", "line too long");
-	if (!is_printable(line, len))
-		return reply_make(500, "5.5.2",
-			"a command is made of printable characters");
+		return malformed(line, len, "line too long");
+	if (!is_printable(
+		    line, len, verb != NULL && verb->argument == ARGUMENT_UTF8))
+		return malformed(
+			line, len, "a command is made of printable characters");
 	if (verb == NULL)
-		return reply_make(500, "5.5.2", "command not recognized");
+		return malformed(line, len, "command not recognized");
 	if ((verb->states & session->state) == 0)
-		return out_of_order(session, verb);
+		return verbs_out_of_order(session, verb->handler);
 	if (verb->argument == ARGUMENT_NONE && at < len)
 		return reply_make(
 			501, "5.5.4", "%s takes no argument", verb->word);
-	if (verb->argument == ARGUMENT_NEEDED && at == len)
+	if (verb->argument >= ARGUMENT_NEEDED && at == len)
 		return reply_make(
 			501, "5.5.4", "%s needs an argument", verb->word);
 	return verb->handler(session, line + at, len - at);
@@ -142,6 +172,33 @@ struct reply
 verbs_refuse(struct session *session, const char *text)
 {
 	return count(session, reply_make(500, "5.5.2", "%s", text));
+}
+
+struct reply
+verbs_refuse_bare(struct session *session, const char *line, size_t len)
+{
+	return count(session,
+		malformed(line, len,
+			"a line ends in CRLF, with no other CR or LF"));
+}
+
+bool
+verbs_need_utf8(const struct path *path)
+{
+	for (size_t i = 0; i < path->local_len; i++)
+		if ((unsigned char)path->local[i] > 127)
+			return true;
+	for (size_t i = 0; i < path->domain_len; i++)
+		if ((unsigned char)path->domain[i] > 127)
+			return true;
+	return false;
+}
+
+struct reply
+verbs_utf8_refused(void)
+{
+	return reply_make(
+		553, "5.6.7", "an address beyond ASCII needs SMTPUTF8 at MAIL");
 }
 
 static struct reply

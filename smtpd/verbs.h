@@ -27,6 +27,7 @@ verb_handler verb_rcpt;					  /* verb_rcpt.c */
 verb_handler verb_xclient;				  /* verb_xclient.c */
 verb_handler verb_auth;					  /* verb_auth.c */
 verb_handler verb_data;					  /* verb_data.c */
+verb_handler verb_bdat;					  /* verb_bdat.c */
 verb_handler verb_rset, verb_noop, verb_quit, verb_vrfy;  /* verb_rest.c */
 verb_handler verb_help, verb_unimplemented, verb_foreign; /* verb_rest.c */
 
@@ -41,6 +42,19 @@ bool verbs_are(const char *line, size_t len);
 
 /* The same for a line that is no command: counts it, and gives the reply. */
 struct reply verbs_refuse(struct session *session, const char *text);
+
+/* The same for a line with a CR or LF of its own. */
+struct reply
+verbs_refuse_bare(struct session *session, const char *line, size_t len);
+
+/* The refusal of a command that is not legal in this state. */
+struct reply
+verbs_out_of_order(const struct session *session, verb_handler *handler);
+
+/* Whether a path has octets beyond ASCII; and the refusal where SMTPUTF8 was not
+ * given at MAIL (RFC 6531 section 3.5). */
+bool verbs_need_utf8(const struct path *path);
+struct reply verbs_utf8_refused(void);
 
 /* The reply to a submission that failed: 4xx or 5xx by its code. Logs it. */
 struct reply

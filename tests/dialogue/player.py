@@ -23,9 +23,10 @@ A transcript is a text file; the first characters of a line say what it is:
   C*N text       the client sends text and CRLF N times
   S: text        the server answers exactly this line; {id} is an id
   Q: from=<…> to=<…> … body=B hello=H   a message has reached the queue; then
-                 ret=, envid=, notify=, orcpt= as far as they were given
+                 smtputf8, ret=, envid=, notify=, orcpt= as far as they were given
   =: text        …with this line of content (below the Received field)
   =*N text       …N times
+  =| text        …without a line end
   L: text        the server's log holds this
 
 In the texts of C, = and @control, \\r \\n \\t \\0 \\\\ and \\xNN stand for octets.
@@ -113,7 +114,8 @@ class Transcript:
         elif kind == "Q":
             self.messages.append([rest, b""])
         elif kind == "=":
-            self.messages[-1][1] += (octets(rest) + b"\n") * count
+            end = b"" if line[1] == "|" else b"\n"
+            self.messages[-1][1] += (octets(rest) + end) * count
         elif kind == "L":
             self.log.append(rest)
         else:
@@ -222,7 +224,7 @@ def texts(payload, count):
     found = []
     for _ in range(count):
         (length,) = struct.unpack(">H", payload[:2])
-        found.append(payload[2:2 + length].decode("latin-1"))
+        found.append(payload[2:2 + length].decode())
         payload = payload[2 + length:]
     return found, payload
 
@@ -241,6 +243,8 @@ def read_envelope(payload, client):
             sender = text.decode()
         elif chr(kind) == "P":
             body, ret = text[0], text[3]
+            asked += " smtputf8" if text[1] else ""
+            asked += " requiretls" if text[2] else ""
             [envid], rest = texts(text[4:], 1)
             assert rest == b"", rest
             asked += f" ret={ret}" if ret else ""

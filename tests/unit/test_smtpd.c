@@ -25,7 +25,7 @@ trace_forms(void **state)
 		.name = "unknown",
 		.address = "192.0.2.1",
 		.me = "host.test",
-		.is_extended = true,
+		.protocol = "ESMTP",
 		.id = "0123456789abcdefghjk",
 		.time_s = 1700000000,
 	};
@@ -43,7 +43,7 @@ trace_forms(void **state)
 	trace.hello = "a) (b; \"c\" <d>\r\nX: \xff";
 	trace.name = "x.example";
 	trace.address = "2001:db8::1";
-	trace.is_extended = false;
+	trace.protocol = "SMTP";
 	trace.recipient = "\"a b\"@host.test";
 	trace_write(field, sizeof field, &trace);
 	assert_string_equal(field,
@@ -58,7 +58,7 @@ static void
 trace_longest(void **state)
 {
 	char text[3000], field[TRACE_MAX];
-	struct trace trace = {text, text, text, "host.test", true,
+	struct trace trace = {text, text, text, "host.test", "ESMTP",
 		"0123456789abcdefghjk", text, INT64_MAX};
 
 	(void)state;

@@ -221,10 +221,9 @@ load_active(struct runner *runner, const char *folder, const char *name)
 	if (fd < 0) {
 		log_line("cannot open %s: %s", path, strerror(errno));
 		/* nobody looks here again before the next start */
-		if (scan_error_is_passing(errno))
-			runner->is_stuck = true;
-		else if (errno != ENOENT)
-			(void)put_later(runner, path, name);
+		runner->is_stuck =
+			scan_error_is_passing(errno) ||
+			(errno != ENOENT && put_later(runner, path, name) < 0);
 	} else if (message_load(runner, name, path, fd, true) == NULL &&
 		   faccessat(runner->queue, path, F_OK, 0) == 0) {
 		runner->is_stuck = true;

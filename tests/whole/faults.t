@@ -48,10 +48,11 @@ CASES = (
     ("remote", ((ANN, [FAR], 0), (ANN, [FAR], 0)), True),
 )
 # What is always tried, at the first calls with that in their path: a disk that goes
-# while a message comes in; too few descriptors for what an earlier run has left, or for a connection.
+# while a message comes in or a start finds one; too few descriptors for what an earlier run has left, or for a connection.
 ALWAYS = (("queue-inject", "EROFS@queue/incoming/", 10, 3),
           ("queue-runner that finds work", "EMFILE@queue/active", 4, 1),
           ("queue-runner that finds work", "EMFILE@queue/jobs/", 5, 1),
+          ("queue-runner that finds work", "EROFS@queue/", 3, 3),
           ("remote", "EMFILE@socket:", 2, 1))
 
 tap = Tap()
@@ -75,7 +76,7 @@ def submit(host, name, sender, recipients, size):
     return None, refused
 
 
-def judge(host, program, said, accepted, refused):
+def judge(host, program, kind, said, accepted, refused):
     """What is wrong with the outcomes that can be seen."""
     seen, complaints = host.seen()
     count = collections.Counter((x.token, x.recipient, x.is_bounce)
@@ -88,9 +89,10 @@ def judge(host, program, said, accepted, refused):
     if len({(x[0], x[2] or x[1]) for x in twice}) > 1 \
             or any(count[x] > 2 for x in twice):
         complaints.append(f"more than one twice: {twice}")
-    # of a message that cannot be read at the start the results are lost
+    # what cannot be read at the start has lost its results
+    unread = r"active" + (r"|jobs/\S+" if kind == "EIO" else "")
     if program == "queue-runner" and any(not x[2] for x in twice) \
-            and not re.search(rf"^failed .*/queue/active/{crash.ID}", said,
+            and not re.search(rf"^failed .*/queue/({unread})/{crash.ID}", said,
                               re.M):
         complaints.append(f"delivered twice: {twice}")
     return complaints, twice
@@ -146,7 +148,7 @@ def try_point(host, case, kind, number, times):
     host.stop(program)
     host.start(program)
     said = host.said.get(program, "")
-    wrong, twice = judge(host, program, said, accepted, refused)
+    wrong, twice = judge(host, program, kind, said, accepted, refused)
     complaints += wrong
     complaints += re.findall(r"^died (?!Terminated|Killed).*", said, re.M)
     if complaints:

@@ -71,7 +71,8 @@ smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o \
 	smtpd/decision.o smtpd/limits.o smtpd/stop.o smtpd/transcript.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/proxy.o smtpd/rules.o \
-	smtpd/xclient.o smtpd/submission.o \
+	smtpd/xclient.o smtpd/submission.o smtpd/submission_content.o \
+	smtpd/senders.o smtpd/header.o \
 	queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 queue-inject = queue/inject.o queue/accept.o queue/room.o queue/layout.o queue/message_file.o \
 	queue/local_trace.o queue/wakeup.o
@@ -126,7 +127,8 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	tools/queue_what.o tools/queue_mend.o tools/queue_mend_file.o \
 	tools/queue_walk.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
-smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/configure.o smtpd/judge.o \
+smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
+	smtpd/header.o smtpd/configure.o smtpd/judge.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o

@@ -56,6 +56,15 @@ static const struct setting SETTINGS[] = {
 		AT(sasl_mechanisms), "the ways to log in that are offered"},
 	{"authclear", SETTING_SWITCH, "0", 0, 0, AT(auth_in_clear),
 		"1: clients may log in without TLS"},
+	{"senderlogins", SETTING_LIST, NULL, 0, 0, AT(senderlogins),
+		"logins, each with patterns of addresses that belong to it "
+		"too"},
+	{"accounthourly", SETTING_NUMBER, "1000", 0, COUNTER_AMOUNT_MAX,
+		AT(account_hourly),
+		"the most recipients of one login in an hour; 0 for no limit"},
+	{"accountdaily", SETTING_NUMBER, "5000", 0, COUNTER_AMOUNT_MAX,
+		AT(account_daily),
+		"the most recipients of one login in a day; 0 for no limit"},
 };
 
 /* The variable DATABYTES, if it is set, stands above control/databytes. */

@@ -5,6 +5,7 @@
 #include "lib/deadline.h"
 #include "smtpd/decision.h"
 #include "smtpd/session.h"
+#include "smtpd/submission.h"
 #include "smtpd/trace.h"
 #include "smtpd/verbs.h"
 
@@ -28,6 +29,8 @@ submit_trace(struct session *session)
 		.address = session->peer.address,
 		.me = session->settings.me,
 		.protocol = envelope->origin.protocol,
+		.is_hidden = session->settings.submission &&
+			     session->settings.hide_client,
 		.id = session->transaction.submission.id,
 		.recipient = envelope->recipients == 1
 				     ? envelope->recipient[0].address
@@ -48,10 +51,11 @@ content_begin(struct session *session, enum dots_mode mode, const char *at)
 	dots_decode_start(&content->decoder, mode);
 	dots_count_start(&content->counter, DOTS_SMTP);
 	hops_start(&content->hops);
-	if (submit_trace(session) == 0)
-		return (struct reply){0};
-	refusal = verbs_submission_failed(session, at);
-	session_end_transaction(session);
+	refusal = submission_begin(session);
+	if (refusal.code == 0 && submit_trace(session) < 0)
+		refusal = verbs_submission_failed(session, at);
+	if (refusal.code != 0)
+		session_end_transaction(session);
 	return refusal;
 }
 
@@ -110,9 +114,10 @@ store(struct session *session, const char *octets, size_t len)
 	check(session, octets, len);
 	if (content->failure.code != 0 || len == 0)
 		return;
-	if (submit(session, octets, len) < 0)
-		content_fail(session, NULL,
-			verbs_submission_failed(session, content->at));
+	const char *rule;
+	struct reply refusal = submission_content(session, octets, len, &rule);
+	if (refusal.code != 0)
+		content_fail(session, rule, refusal);
 }
 
 bool
@@ -182,6 +187,13 @@ content_finish(struct session *session)
 		store(session, rest,
 			dots_decode_finish(
 				&transaction->content.decoder, rest));
+	if (transaction->content.failure.code == 0) {
+		const char *rule;
+		struct reply refusal = submission_end(session, &rule);
+
+		if (refusal.code != 0)
+			content_fail(session, rule, refusal);
+	}
 	if (transaction->content.failure.code != 0)
 		return content_refuse(session);
 	transcript_content(session, transaction->content.octets);

@@ -5,6 +5,7 @@
 #include "smtpd/configure.h"
 #include "smtpd/judge.h"
 #include "smtpd/patterns.h"
+#include "smtpd/submission.h"
 
 /* How long the service lookup may take for an answer. */
 #define LOOKUP_MS (30 * 1000)
@@ -184,6 +185,10 @@ judge_sender(struct session *session, const struct path *sender, uint64_t size)
 	struct reply yes = reply_make(250, "2.1.0", "sender ok");
 
 	session->transaction.bad_sender_line = 0;
+	const char *rule = NULL;
+	struct reply no = submission_judge_sender(session, sender, &rule);
+	if (no.code != 0)
+		return by_line(rule, rule, 0, no);
 	if (limit > 0 && size > limit)
 		return by_line("databytes", "databytes", 0,
 			reply_make(552, "5.3.4",

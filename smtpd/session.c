@@ -39,6 +39,7 @@ session_end_transaction(struct session *session)
 {
 	submit_abandon(&session->transaction.submission);
 	envelope_free(&session->transaction.envelope);
+	header_end(&session->transaction.header);
 	session->transaction.bad_sender_line = 0;
 	session->transaction.is_refused = false;
 	session->is_refusing = false;

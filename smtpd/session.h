@@ -25,6 +25,7 @@
 #include "lib/settings.h"
 #include "queue/submit.h"
 #include "smtpd/content.h"
+#include "smtpd/header.h"
 #include "smtpd/limits.h"
 #include "smtpd/policy.h"
 #include "smtpd/rules.h"
@@ -60,6 +61,9 @@ struct smtpd_settings {
 	int64_t submission;   /* serves our own users: smtpd/submission.h */
 	int64_t hide_client;  /* in that, no client in the Received field */
 	int64_t sender_login; /* in that, senders belong to the login */
+	struct setting_list senderlogins;
+	/* Recipients of one login; 0: no limit. */
+	int64_t account_hourly, account_daily;
 };
 
 /* Bits, so that a command can name the states in which it is legal. */
@@ -90,6 +94,7 @@ struct peer {
 struct transaction {
 	struct envelope envelope;     /* owned */
 	struct submission submission; /* open from MAIL on */
+	struct header header;	      /* owned; smtpd/submission.h */
 	/* The line of control/badmailfrom that the recipients are refused for;
 	 * 0 for none. */
 	size_t bad_sender_line;

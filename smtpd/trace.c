@@ -48,11 +48,13 @@ trace_write(char *buffer, size_t size, const struct trace *trace)
 	if (recipient != NULL && strlen(recipient) > RECIPIENT_MAX)
 		recipient = NULL;
 	date_write(date, trace->time_s);
+	char from[3 * WORD_MAX + 40] = "";
+	if (!trace->is_hidden)
+		snprintf(from, sizeof from, "from %s (%s [%s%s])\n\t",
+			word(hello, trace->hello), word(name, trace->name),
+			is_ipv6 ? "IPv6:" : "", word(address, trace->address));
 	int made = snprintf(buffer, size,
-		"Received: from %s (%s [%s%s])\n\tby %s with %s id %s%s%s%s;\n"
-		"\t%s\n",
-		word(hello, trace->hello), word(name, trace->name),
-		is_ipv6 ? "IPv6:" : "", word(address, trace->address),
+		"Received: %sby %s with %s id %s%s%s%s;\n\t%s\n", from,
 		trace->me, trace->protocol, trace->id,
 		recipient != NULL ? "\n\tfor <" : "",
 		recipient != NULL ? recipient : "",

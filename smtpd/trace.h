@@ -23,6 +23,7 @@ struct trace {
 	const char *id;
 	const char *recipient; /* the only one, as text; NULL if not so */
 	int64_t time_s;
+	bool is_hidden; /* nothing of the client stands in it */
 };
 
 /*

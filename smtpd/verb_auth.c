@@ -3,6 +3,7 @@
 #include "lib/log.h"
 #include "lib/sasl_front.h"
 #include "smtpd/stop.h"
+#include "smtpd/submission.h"
 #include "smtpd/verbs.h"
 
 /*
@@ -55,8 +56,7 @@ answer(struct session *session, const struct sasl_front *front,
 
 	switch (result) {
 	case SASL_FRONT_YES:
-		session_name(session->peer.login, front->account,
-			strlen(front->account));
+		submission_login(session, front->account);
 		session->policy.may_relay = true;
 		return reply_make(235, "2.7.0", "welcome");
 	case SASL_FRONT_NO:

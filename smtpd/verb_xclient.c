@@ -4,6 +4,7 @@
 #include "smtpd/peer.h"
 #include "smtpd/decision.h"
 #include "smtpd/judge.h"
+#include "smtpd/submission.h"
 #include "smtpd/verbs.h"
 #include "smtpd/xclient.h"
 
@@ -43,8 +44,9 @@ become(struct session *session, const struct xclient *xclient)
 	if (reply.code == 220)
 		reply = limits_client(session, reply);
 	log_line("client=%s by XCLIENT from %s", peer->address, before.address);
-	known_as(peer->login,
-		xclient->has_login ? xclient->login : before.login, "");
+	char login[SESSION_NAME_MAX + 1];
+	known_as(login, xclient->has_login ? xclient->login : before.login, "");
+	submission_login(session, login);
 	return reply;
 }
 

@@ -20,6 +20,7 @@
 #include "smtpd/configure.h"
 #include "smtpd/judge.h"
 #include "smtpd/networks.h"
+#include "smtpd/submission.h"
 #include "tools/json.h"
 
 #define RECIPIENTS_MAX 100
@@ -170,6 +171,8 @@ tell_client(struct session *session, const struct question *question,
 	struct verdict verdict = judge_client(
 		session, question->address, question->name, log, sizeof log);
 
+	if (question->login != NULL)
+		submission_login(session, question->login);
 	if (*log != 0)
 		log_line("%s", log);
 	return tell(telling, "connect", question->address, &verdict);
@@ -347,9 +350,6 @@ prepare(struct session *session, struct question *question,
 	session_name(session->peer.address, address, strlen(address));
 	session_name(
 		session->peer.name, question->name, strlen(question->name));
-	if (question->login != NULL)
-		session_name(session->peer.login, question->login,
-			strlen(question->login));
 	/* What the caller's own environment says is about the caller. */
 	unsetenv("RELAYCLIENT");
 	unsetenv("DATABYTES");

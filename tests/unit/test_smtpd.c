@@ -59,7 +59,7 @@ trace_longest(void **state)
 {
 	char text[3000], field[TRACE_MAX];
 	struct trace trace = {text, text, text, "host.test", "ESMTP",
-		"0123456789abcdefghjk", text, INT64_MAX};
+		"0123456789abcdefghjk", text, INT64_MAX, false};
 
 	(void)state;
 	memset(text, 'x', sizeof text - 1);

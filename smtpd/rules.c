@@ -29,7 +29,8 @@ rules_close(struct rules *rules)
 static int
 check_data(struct rules_record *record)
 {
-	const char *at = record->data, *end = at + record->len;
+	const char *at = record->data;
+	const char *end = at != NULL ? at + record->len : NULL;
 
 	while (at < end) {
 		const char *nul = memchr(at, 0, (size_t)(end - at));
@@ -117,7 +118,8 @@ const char *
 rules_variable(const struct rules_record *record, const char *name)
 {
 	size_t len = strlen(name);
-	const char *at = record->data, *end = at + record->len;
+	const char *at = record->data;
+	const char *end = at != NULL ? at + record->len : NULL;
 	const char *value = NULL;
 
 	/* The last of two holds, as it does in an environment. */

@@ -159,6 +159,24 @@ clean_client(char *client)
 		snprintf(client, AUTH_CLIENT_MAX, "unknown");
 }
 
+/* The name without blanks, so that nothing in it looks like another field. */
+static void
+write_name(char *into, size_t size, const char *name)
+{
+	size_t used = 0;
+
+	for (; *name != 0 && used + 5 < size; name++) {
+		if (*name == ' ' || *name == '\\') {
+			snprintf(into + used, size - used, "\\x%02x",
+				(unsigned)*name);
+			used += 4;
+		} else {
+			into[used++] = *name;
+		}
+	}
+	into[used] = 0;
+}
+
 static void
 tell(const struct exchange *exchange, enum auth_verdict verdict)
 {
@@ -171,14 +189,16 @@ tell(const struct exchange *exchange, enum auth_verdict verdict)
 		[AUTH_SERVICE_CHECK] = "check"};
 	const struct auth_begin *begin = &exchange->begin;
 	const char *reason = exchange->sasl.reason;
+	char name[4 * AUTH_NAME_MAX + 6];
 
+	write_name(name, sizeof name, exchange->sasl.name);
 	log_line("%s: service=%s client=%s mechanism=%s%s%s%s name=%s",
 		meaning[verdict], service[begin->service], begin->client,
 		begin->mechanism == AUTH_APOP
 			? "APOP"
 			: auth_mechanism_name(begin->mechanism),
 		reason != NULL ? " (" : "", reason != NULL ? reason : "",
-		reason != NULL ? ")" : "", exchange->sasl.name);
+		reason != NULL ? ")" : "", name);
 }
 
 /* Waits as the limits ask for, decides, and takes note. */

@@ -285,6 +285,19 @@ static const struct parameters_row {
 	{PARAMETERS_MAIL, " AUTH=<> AUTH=<>", PARAMETERS_DUPLICATE, 0, 0,
 		"AUTH=<>"},
 	{PARAMETERS_RCPT, " AUTH=<>", PARAMETERS_UNKNOWN, 0, 0, "AUTH=<>"},
+	{PARAMETERS_MAIL, " smtputf8", PARAMETERS_OK, 0, 0, ""},
+	{PARAMETERS_MAIL, " SMTPUTF8=", PARAMETERS_SYNTAX, 0, 0, "SMTPUTF8="},
+	{PARAMETERS_MAIL, " SMTPUTF8=1", PARAMETERS_SYNTAX, 0, 0, "SMTPUTF8=1"},
+	{PARAMETERS_MAIL, " SMTPUTF8 SIZE=1 smtputf8", PARAMETERS_DUPLICATE, 0,
+		0, "smtputf8"},
+	{PARAMETERS_MAIL, " REQUIRETLS", PARAMETERS_UNKNOWN, 0, 0,
+		"REQUIRETLS"},
+	{PARAMETERS_MAIL_TLS, " RequireTLS SIZE=2", PARAMETERS_OK, 2, 0, ""},
+	{PARAMETERS_MAIL_TLS, " REQUIRETLS=1", PARAMETERS_SYNTAX, 0, 0,
+		"REQUIRETLS=1"},
+	{PARAMETERS_MAIL_TLS, " REQUIRETLS REQUIRETLS", PARAMETERS_DUPLICATE, 0,
+		0, "REQUIRETLS"},
+	{PARAMETERS_RCPT, " SMTPUTF8", PARAMETERS_UNKNOWN, 0, 0, "SMTPUTF8"},
 	{PARAMETERS_MAIL, " SIZE=1 ret=full ENVID=a+2Bb", PARAMETERS_OK, 1, 0,
 		""},
 	{PARAMETERS_MAIL, " RET=HDRS RET=HDRS", PARAMETERS_DUPLICATE, 0, 0,
@@ -351,6 +364,44 @@ parameters_rows(void **state)
 	}
 }
 
+/* Those that are a keyword alone. */
+static void
+parameters_flags(void **state)
+{
+	struct parameters got;
+
+	(void)state;
+	assert_int_equal(
+		parameters_scan(PARAMETERS_MAIL_TLS, " SIZE=1", 7, &got),
+		PARAMETERS_OK);
+	assert_false(got.smtputf8 || got.requiretls);
+	assert_int_equal(
+		parameters_scan(PARAMETERS_MAIL_TLS, " SMTPUTF8", 9, &got),
+		PARAMETERS_OK);
+	assert_true(got.smtputf8 && !got.requiretls);
+	assert_int_equal(
+		parameters_scan(PARAMETERS_MAIL_TLS, " REQUIRETLS", 11, &got),
+		PARAMETERS_OK);
+	assert_true(got.requiretls && !got.smtputf8);
+}
+
+/* RFC 3848, RFC 6531 section 4.3. */
+static void
+protocol_words(void **state)
+{
+	(void)state;
+	assert_string_equal(trace_protocol(false, false, false, false), "SMTP");
+	assert_string_equal(trace_protocol(true, false, false, false), "ESMTP");
+	assert_string_equal(trace_protocol(true, false, true, false), "ESMTPS");
+	assert_string_equal(trace_protocol(true, false, true, true), "ESMTPSA");
+	assert_string_equal(
+		trace_protocol(true, true, false, false), "UTF8SMTP");
+	assert_string_equal(
+		trace_protocol(true, true, false, true), "UTF8SMTPA");
+	assert_string_equal(
+		trace_protocol(true, true, true, true), "UTF8SMTPSA");
+}
+
 /* What the parameters of RFC 3461 leave behind. */
 static void
 parameters_of_dsn(void **state)
@@ -386,6 +437,8 @@ main(void)
 		cmocka_unit_test(hops_at_every_split),
 		cmocka_unit_test(parameters_rows),
 		cmocka_unit_test(parameters_of_dsn),
+		cmocka_unit_test(parameters_flags),
+		cmocka_unit_test(protocol_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

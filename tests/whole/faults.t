@@ -48,7 +48,8 @@ CASES = (
     ("remote", ((ANN, [FAR], 0), (ANN, [FAR], 0)), True),
 )
 # What is always tried, at the first calls with that in their path: a disk that goes
-# while a message comes in or a start finds one; too few descriptors for what an earlier run has left, or for a connection.
+# while a message comes in, or a start finds one; too few descriptors for what an
+# earlier run has left, or for a connection.
 ALWAYS = (("queue-inject", "EROFS@queue/incoming/", 10, 3),
           ("queue-runner that finds work", "EMFILE@queue/active", 4, 1),
           ("queue-runner that finds work", "EMFILE@queue/jobs/", 5, 1),

@@ -41,7 +41,8 @@ struct end {
 static int
 usage(void)
 {
-	log_line("usage: tcp-env [-r | -R] [-t seconds] program [argument ...]");
+	log_line(
+		"usage: tcp-env [-r | -R] [-t seconds] program [argument ...]");
 	return STATUS_MISUSE;
 }
 

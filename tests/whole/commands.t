@@ -430,9 +430,9 @@ def usage():
         with open(page) as file:
             manual = file.read()
         synopsis = manual.split(".Sh SYNOPSIS")[1].split(".Sh DESCRIPTION")[0]
-        told = set(re.findall(r" -(-?\w+)", run.stderr.decode().split(
+        told = set(re.findall(r" -(-?[\w-]+)", run.stderr.decode().split(
             "usage:", 1)[1].replace("[-", " -")))
-        known = set(re.findall(r"Fl (-?\w+)", synopsis))
+        known = set(re.findall(r"(?:Fl|\|) (-?[\w-]+)", synopsis))
         known = {letter for word in known
                  for letter in ([word] if word.startswith("-") or word == "bp"
                                 else word)}

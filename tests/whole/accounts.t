@@ -236,14 +236,7 @@ def refusals(host):
     restart(host, "queue-inject")
     ended(submit_when(host, 0), 0, "", "one submission at a time")
     with tempfile.TemporaryFile() as file:
-        slow = subprocess.Popen([os.path.join(BUILD, "queue-submit")],
-                                stdin=subprocess.PIPE, stdout=file,
-                                stderr=subprocess.PIPE, cwd="/",
-                                bufsize=0, **host.as_owner())
-        # More than the pipe holds: it is being read, so it was let in.
-        left = memoryview(b"x" * 500_000)
-        while left:
-            left = left[slow.stdin.write(left):]
+        slow = wait_for(lambda: begin(host, file))
         ended(submit(host, b"x\n"), 71, "too many", "two at a time")
         host_pid = host.pid("queue-inject")
         slow.stdin.close()
@@ -253,6 +246,26 @@ def refusals(host):
     tap.same(host.pid("queue-inject"), host_pid, "queue-inject goes on")
     ended(submit_when(host, 0), 0, "", "then there is room again")
     os.unlink(os.path.join(host.home, "control", "concurrencyinject"))
+
+
+def begin(host, file):
+    """A submission that is let in and goes on, or None: the place of the one
+    before it is not free yet."""
+    slow = subprocess.Popen([os.path.join(BUILD, "queue-submit")],
+                            stdin=subprocess.PIPE, stdout=file,
+                            stderr=subprocess.PIPE, cwd="/", bufsize=0,
+                            **host.as_owner())
+    # More than the pipe holds: it is being read, so it was let in.
+    left = memoryview(b"x" * 500_000)
+    try:
+        while left:
+            left = left[slow.stdin.write(left):]
+    except BrokenPipeError:
+        slow.stdin.close()
+        slow.wait(30)
+        slow.stderr.close()
+        return None
+    return slow
 
 
 with Instance() as host:

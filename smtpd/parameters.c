@@ -1,7 +1,9 @@
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include "lib/address.h"
 #include "lib/envelope.h"
+#include "lib/utf8.h"
 #include "lib/xtext.h"
 #include "smtpd/parameters.h"
 
@@ -40,8 +42,8 @@ split(const char *text, size_t len, struct piece *piece)
 		if (!is_letter_or_digit(text[i]) && text[i] != '-')
 			return false;
 	for (size_t i = 0; i < piece->value_len; i++)
-		if (piece->value[i] < 33 || piece->value[i] > 126 ||
-			piece->value[i] == '=')
+		if ((unsigned char)piece->value[i] < 33 ||
+			piece->value[i] == 127 || piece->value[i] == '=')
 			return false;
 	return true;
 }
@@ -126,13 +128,45 @@ take_envid(struct parameters *parameters, const struct piece *piece)
 	return PARAMETERS_OK;
 }
 
+size_t
+parameters_write_orcpt(
+	char into[ENVELOPE_ORCPT_MAX + 1], const char *text, size_t len)
+{
+	size_t at = 0, octets;
+	bool is_utf8 = len > 6 && strncasecmp(text, "utf-8;", 6) == 0;
+
+	for (; len > 0; text += octets, len -= octets) {
+		unsigned char first = (unsigned char)*text;
+		char one[sizeof "\\x{10FFFF}"] = {*text};
+
+		octets = utf8_scan(text, len);
+		if (octets > 1) {
+			uint32_t point = first & (0x7fU >> octets);
+
+			for (size_t i = 1; i < octets; i++)
+				point = point << 6 |
+					((unsigned char)text[i] & 0x3fU);
+			snprintf(one, sizeof one, "\\x{%X}", (unsigned)point);
+		}
+		size_t length = strlen(one);
+		if (octets == 0 || length == 0 || (octets > 1 && !is_utf8) ||
+			at + length > ENVELOPE_ORCPT_MAX)
+			return 0;
+		memcpy(into + at, one, length);
+		at += length;
+	}
+	into[at] = 0;
+	return xtext_orcpt_type(into, at) > 0 ? at : 0;
+}
+
 static enum parameters_result
 take_orcpt(struct parameters *parameters, const struct piece *piece)
 {
+	char orcpt[ENVELOPE_ORCPT_MAX + 1];
+
 	if (parameters->orcpt != NULL)
 		return PARAMETERS_DUPLICATE;
-	if (piece->value_len > ENVELOPE_ORCPT_MAX ||
-		xtext_orcpt_type(piece->value, piece->value_len) == 0)
+	if (parameters_write_orcpt(orcpt, piece->value, piece->value_len) == 0)
 		return PARAMETERS_SYNTAX;
 	parameters->orcpt = piece->value;
 	parameters->orcpt_len = piece->value_len;

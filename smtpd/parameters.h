@@ -6,7 +6,7 @@
  *
  *   parameters = *( 1*SP keyword [ "=" value ] ) *SP
  *   keyword    = ( ALPHA / DIGIT ) *( ALPHA / DIGIT / "-" )
- *   value      = 1*( 33..126 except "=" )
+ *   value      = 1*( 33..126 except "=", and UTF-8 in ORCPT: RFC 6533 section 3 )
  *
  * All of them are read and checked before any has an effect.
  */
@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "lib/envelope.h"
 
 /* The most digits in SIZE= (RFC 1870 section 3). */
 #define PARAMETERS_SIZE_DIGITS 20
@@ -29,7 +30,7 @@ struct parameters {
 	uint8_t ret;	/* enum envelope_ret */
 	uint8_t notify; /* enum envelope_notify, ored */
 	/* Values in xtext, as they came: part of the text, not terminated; NULL
-	 * if not given. */
+	 * if not given. orcpt is for parameters_write_orcpt. */
 	const char *envid, *orcpt;
 	size_t envid_len, orcpt_len;
 	/* What is wrong, after a failure: part of the text, not terminated. */
@@ -58,5 +59,13 @@ enum parameters_command {
  */
 enum parameters_result parameters_scan(enum parameters_command command,
 	const char *text, size_t len, struct parameters *parameters);
+
+/*
+ * Writes an ORCPT in ASCII, for envelopes: characters beyond it, which only the
+ * type utf-8 may have, as "\x{E9}" (utf-8-addr-xtext, RFC 6533 section 3). Returns
+ * its length without the NUL, or 0 if it is none or too long.
+ */
+size_t parameters_write_orcpt(
+	char into[ENVELOPE_ORCPT_MAX + 1], const char *text, size_t len);
 
 #endif

@@ -44,9 +44,11 @@ read_argument(const struct session *session, const char *argument, size_t len,
 		PARAMETERS_RCPT, argument + at, len - at, &parameters)) {
 	case PARAMETERS_OK:
 		into->notify = parameters.notify;
-		snprintf(into->orcpt, sizeof into->orcpt, "%.*s",
-			(int)parameters.orcpt_len,
-			parameters.orcpt == NULL ? "" : parameters.orcpt);
+		if (parameters.orcpt != NULL &&
+			parameters_write_orcpt(into->orcpt, parameters.orcpt,
+				parameters.orcpt_len) != parameters.orcpt_len &&
+			!session->transaction.envelope.smtputf8)
+			return verbs_utf8_refused();
 		return (struct reply){0};
 	case PARAMETERS_UNKNOWN:
 		return reply_make(555, "5.5.4", "unknown parameter");
@@ -121,7 +123,7 @@ struct reply
 verb_rcpt(struct session *session, const char *argument, size_t len)
 {
 	char address[ADDRESS_TEXT_MAX + 1];
-	struct recipient_argument rcpt;
+	struct recipient_argument rcpt = {.orcpt = ""};
 	struct reply reply = read_argument(session, argument, len, &rcpt);
 
 	if (reply.code != 0)

@@ -10,6 +10,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* It lies in the input; as it is written it is ASCII, and is written the same. */
+static void
+check_orcpt(const char *text_end, const struct parameters *got)
+{
+	char written[ENVELOPE_ORCPT_MAX + 1], again[ENVELOPE_ORCPT_MAX + 1];
+
+	assert(got->orcpt + got->orcpt_len <= text_end);
+	size_t len =
+		parameters_write_orcpt(written, got->orcpt, got->orcpt_len);
+	assert(len > 0 && len <= ENVELOPE_ORCPT_MAX && strlen(written) == len);
+	assert(xtext_orcpt_type(written, len) > 0);
+	assert(parameters_write_orcpt(again, written, len) == len);
+	assert(strcmp(written, again) == 0);
+}
+
 static void
 scan(enum parameters_command command, const char *text, size_t size)
 {
@@ -26,9 +41,7 @@ scan(enum parameters_command command, const char *text, size_t size)
 		(!got.has_size && !got.has_body && !got.has_ret && !got.envid));
 	assert(command == PARAMETERS_RCPT || (!got.has_notify && !got.orcpt));
 	if (got.orcpt != NULL)
-		assert(got.orcpt_len <= ENVELOPE_ORCPT_MAX &&
-			got.orcpt + got.orcpt_len <= text + size &&
-			xtext_orcpt_type(got.orcpt, got.orcpt_len) > 0);
+		check_orcpt(text + size, &got);
 	if (got.envid != NULL) {
 		char plain[ENVELOPE_ENVID_MAX + 1];
 		long count = xtext_decode(

@@ -20,6 +20,7 @@ if os.geteuid() != 0:
 import confinement
 import identity
 import installed
+import through
 from installed import Installed, run
 from stage import ANN, BOB, PASSWORD, login, new_mail, refused, send, tap, who
 
@@ -241,7 +242,7 @@ def main():
             for case in (no_logins, mail_flows, system_logins, reserve, queue,
                          identity.long_lived, identity.per_connection,
                          confinement.warden_peers, confinement.warden_accounts,
-                         confinement.countd_peers,
+                         confinement.countd_peers, through.through_filter,
                          confinement.from_smtpd, confinement.from_sessions,
                          confinement.requests,
                          files):

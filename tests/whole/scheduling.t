@@ -143,7 +143,7 @@ def dead_destination():
 def burst():
     """Hundreds to a slow destination, from one sender; others are not held up."""
     slow.up()
-    slow.delay_s = 0.05
+    slow.delay_s = 0.5
     for _ in range(4):
         for i in range(100):
             inject("bulk@x.test", ["b@slow.test"], "burst")

@@ -32,8 +32,8 @@ struct acceptance {
 /*
  * Serves the submission to its end. Returns 0 if the message is accepted: it is
  * durable, and the submitter has been told so unless it is gone. Returns -1 if
- * not, and the submitter has not been told otherwise: the caller's parent removes
- * the file, which has no mark unless the disk would not let it be withdrawn.
+ * not, and the submitter has not been told otherwise: queue-inject removes the
+ * file, which has no mark unless the disk would not let it be withdrawn.
  */
 int accept_submission(struct acceptance *acceptance);
 

@@ -8,11 +8,10 @@
  * Promises that a submitter gets an id only when the message is durable: a power
  * cut a microsecond later loses nothing.
  * Never reads an accepted message; the child that serves a submission holds its
- * file and the folder, and can open nothing.
+ * file and the folder, and can open nothing. It may serve several, one after the
+ * other, of one submitter (queue/servants.h).
  */
 
-#include <dirent.h>
-#include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -36,18 +35,18 @@
 #include "lib/settings.h"
 #include "queue/accept.h"
 #include "queue/layout.h"
-#include "queue/message_file.h"
+#include "queue/litter.h"
 #include "queue/room.h"
+#include "queue/servants.h"
 
-#define CHILDREN_MAX 2000
-/* Beyond concurrencyinject, for the runner's reports. */
-#define CHILDREN_FOR_REPORTS 8
 #define BACKLOG 1000
 /* How soon it is looked again whether there is room, in milliseconds. */
 #define LOOK_MS 1000
 /* How long nothing is accepted after there were no descriptors or no memory for
  * it, in milliseconds. */
 #define REST_MS 200
+/* How long servants rest when nothing comes, in milliseconds. */
+#define DISMISS_MS 3000
 
 static const struct role role = {
 	.program = "queue-inject",
@@ -57,7 +56,7 @@ static const struct role role = {
 	.path = {{"queue/incoming", ROLE_WRITE}, {"queue/wake", ROLE_WRITE}},
 	.calls = CALLS_READ | CALLS_WRITE | CALLS_SERVE | CALLS_FORK,
 	.memory_octets = 128 * 1024 * 1024,
-	.descriptors = 64,
+	.descriptors = SERVANTS_MAX + 64,
 };
 
 struct inject_settings {
@@ -69,7 +68,7 @@ struct inject_settings {
 static const struct setting settings_table[] = {
 	{"me", SETTING_HOST, NULL, 0, 0, offsetof(struct inject_settings, me),
 		"this host's name"},
-	{"concurrencyinject", SETTING_NUMBER, "300", 1, CHILDREN_MAX,
+	{"concurrencyinject", SETTING_NUMBER, "300", 1, SERVANTS_BUSY_MAX,
 		offsetof(struct inject_settings, children),
 		"submissions at one time"},
 	{"queuefree", SETTING_NUMBER, "16", 0, 1 << 30,
@@ -86,11 +85,6 @@ static const struct setting settings_table[] = {
 		"messages that the runner has not taken yet"},
 };
 
-struct child {
-	pid_t pid;
-	char id[IDENT_LENGTH + 1];
-};
-
 struct server {
 	struct home home;
 	struct inject_settings settings;
@@ -98,8 +92,7 @@ struct server {
 	struct wakeup_writer runner;
 	struct room room;
 	struct room_left report_left;
-	struct child child[CHILDREN_MAX + CHILDREN_FOR_REPORTS];
-	unsigned children;
+	struct servants servants;
 };
 
 static void
@@ -138,48 +131,88 @@ create_file(struct server *server, char id[IDENT_LENGTH + 1])
 	return file;
 }
 
-/* What the child does. It gives up the way to every file but its own first. */
+/* In the servant: one submission. */
 static int
-serve(struct server *server, int connection, int file, const char *id,
-	const struct peer *peer)
+serve(void *context, const struct order *order, const int descriptor[3])
 {
+	const struct server *server = context;
 	const struct home *home = &server->home;
-	bool is_runner = home_is_user(home, "_keep-runner", peer->uid);
-	bool is_filter = home_is_user(home, "_keep-filter", peer->uid);
+	bool is_runner = home_is_user(home, "_keep-runner", order->uid);
+	bool is_filter = home_is_user(home, "_keep-filter", order->uid);
+	struct wakeup_writer runner = WAKEUP_WRITER(QUEUE_WAKE_RUNNER);
 	struct acceptance acceptance = {
-		.connection = connection,
-		.file = file,
+		.connection = descriptor[0],
+		.file = descriptor[1],
 		.folder = server->incoming,
 		.host = server->settings.me,
-		.peer_uid = peer->uid,
+		.peer_uid = order->uid,
 		.may_claim = is_runner || is_filter ||
-			     home_is_user(home, "_keep-smtpd", peer->uid),
+			     home_is_user(home, "_keep-smtpd", order->uid),
 		/* In private mode all are one uid: the kernel's word stands. */
 		.may_pass_on = is_filter && !home->is_private,
 		.may_report = is_runner,
 		.left = server->room.left,
 		.report_left = server->report_left,
-		.refusal = server->room.refusal,
-		.why = server->room.why,
-		.runner = &server->runner,
+		.refusal = order->refusal,
+		.why = order->why,
+		.runner = &runner,
 	};
+
+	runner.fd = descriptor[2];
+	memcpy(acceptance.id, order->id, sizeof acceptance.id);
+	return accept_submission(&acceptance);
+}
+
+/* What a servant does. It gives up the way to every file but what it is sent
+ * before it reads anything. */
+static int
+be_servant(struct server *server, int line)
+{
 	char why[300];
 
-	memcpy(acceptance.id, id, sizeof acceptance.id);
 	close(server->listener);
 	close(server->signals);
 	close(server->queue);
-	if (role_confine(NULL, false, CALLS_BASE, home, why, sizeof why) < 0) {
+	if (server->runner.fd >= 0)
+		close(server->runner.fd);
+	if (role_confine(NULL, false, CALLS_BASE, &server->home, why,
+		    sizeof why) < 0) {
 		log_line("cannot confine a child: %s", why);
-		refuse(connection, SUBMIT_INTERNAL, "internal error");
 		return STATUS_TEMPORARY;
 	}
-	return accept_submission(&acceptance) == 0 ? STATUS_DONE
-						   : STATUS_TEMPORARY;
+	servant_run(line, serve, server);
+	return STATUS_DONE;
+}
+
+/* Finds or makes a servant for the submission. */
+static void
+give_order(struct server *server, int connection, uid_t uid, int file,
+	const char *id)
+{
+	struct order order = {.uid = uid, .refusal = server->room.refusal};
+	int runner, line;
+
+	memcpy(order.id, id, sizeof order.id);
+	memcpy(order.why, server->room.why, sizeof order.why);
+	wakeup_prepare(&server->runner, server->queue);
+	runner = server->runner.fd;
+	if (servants_give(&server->servants, &order, connection, file, runner))
+		return;
+	switch (servants_add(
+		&server->servants, &order, connection, file, runner, &line)) {
+	case 1:
+		_exit(be_servant(server, line));
+	case 0:
+		return;
+	}
+	log_line("cannot fork: %s", strerror(errno));
+	refuse(connection, SUBMIT_BUSY, "no process for a submission");
+	(void)unlinkat(server->incoming, id, 0);
+	room_file_removed(&server->room);
 }
 
 static void
-start_child(struct server *server, int connection)
+take_submission(struct server *server, int connection)
 {
 	char id[IDENT_LENGTH + 1];
 	struct peer peer;
@@ -190,14 +223,14 @@ start_child(struct server *server, int connection)
 	}
 	/* In private mode any submitter may be the runner. */
 	bool may_report = home_is_user(&server->home, "_keep-runner", peer.uid);
-	unsigned children_max = (unsigned)server->settings.children;
+	unsigned busy_max = (unsigned)server->settings.children;
 	if (may_report && !server->home.is_private)
-		children_max += CHILDREN_FOR_REPORTS;
+		busy_max += SERVANTS_FOR_REPORTS;
 	if (!room_is_open(&server->room) && !may_report) {
 		refuse(connection, server->room.refusal, server->room.why);
 		return;
 	}
-	if (server->children >= children_max) {
+	if (server->servants.busy >= busy_max) {
 		refuse(connection, SUBMIT_BUSY, "too many submissions at once");
 		return;
 	}
@@ -207,88 +240,19 @@ start_child(struct server *server, int connection)
 		return;
 	}
 	room_file_made(&server->room);
-	wakeup_prepare(&server->runner, server->queue);
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(serve(server, connection, file, id, &peer));
+	give_order(server, connection, peer.uid, file, id);
 	close(file);
-	if (pid < 0) {
-		log_line("cannot fork: %s", strerror(errno));
-		refuse(connection, SUBMIT_BUSY, "no process for a submission");
-		(void)unlinkat(server->incoming, id, 0);
+}
+
+static void
+hear(struct server *server, struct servant *servant)
+{
+	char id[IDENT_LENGTH + 1];
+
+	if (servants_hear(&server->servants, servant, id) == 0) {
+		litter_remove(server->incoming, id, false);
 		room_file_removed(&server->room);
-		return;
 	}
-	struct child *child = &server->child[server->children++];
-	child->pid = pid;
-	memcpy(child->id, id, sizeof child->id);
-}
-
-/*
- * Removes what a child left that did not accept. If it ended by itself it has said
- * so, and its file goes even if the mark could not be withdrawn. If it was killed,
- * a file with the mark stays, and the runner adopts it.
- */
-static void
-remove_rest(const struct server *server, const char *id, bool was_killed)
-{
-	struct message_header header;
-
-	if (!was_killed) {
-		if (unlinkat(server->incoming, id, 0) < 0 && errno != ENOENT)
-			log_line("cannot remove queue/incoming/%s: %s", id,
-				strerror(errno));
-		return;
-	}
-	int file =
-		openat(server->incoming, id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (file < 0)
-		return;
-	enum message_result result = message_read_header(file, &header);
-	if (result == MESSAGE_BAD || (result == MESSAGE_OK && !header.marked))
-		(void)unlinkat(server->incoming, id, 0);
-	close(file);
-}
-
-/*
- * Removes what submissions left that ended with an earlier queue-inject: files
- * that nobody writes (the lock is free) and that have no mark. A child of it that
- * is still at work holds its lock, and a file that is removed in the moment before
- * it is locked is missed by its writer before it answers.
- */
-static void
-clear_litter(const struct server *server)
-{
-	int again = openat(
-		server->incoming, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *folder = again < 0 ? NULL : fdopendir(again);
-	struct message_header header;
-	struct dirent *entry;
-	struct stat st;
-
-	if (folder == NULL) {
-		log_line("cannot read queue/incoming: %s", strerror(errno));
-		if (again >= 0)
-			close(again);
-		return;
-	}
-	while ((entry = readdir(folder)) != NULL) {
-		if (!ident_valid(entry->d_name, strlen(entry->d_name)))
-			continue;
-		int file = openat(server->incoming, entry->d_name,
-			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (file < 0)
-			continue;
-		if (flock(file, LOCK_EX | LOCK_NB) == 0 &&
-			fstat(file, &st) == 0 &&
-			(st.st_size == 0 || (message_read_header(file,
-						     &header) == MESSAGE_OK &&
-						    !header.marked)))
-			(void)unlinkat(server->incoming, entry->d_name, 0);
-		close(file);
-	}
-	closedir(folder);
 }
 
 static void
@@ -297,21 +261,22 @@ reap(struct server *server)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (unsigned i = 0; i < server->children; i++) {
-			if (server->child[i].pid != pid)
-				continue;
-			if (WIFSIGNALED(status))
-				log_line("the child for %s died of signal %d",
-					server->child[i].id, WTERMSIG(status));
-			if (status != 0) {
-				remove_rest(server, server->child[i].id,
-					WIFSIGNALED(status));
-				room_file_removed(&server->room);
-			}
-			server->child[i] = server->child[--server->children];
-			break;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct servant *servant = servants_find(&server->servants, pid);
+
+		if (servant == NULL)
+			continue;
+		hear(server, servant);
+		if (WIFSIGNALED(status))
+			log_line("the child for %s died of signal %d",
+				servant->id[0] == 0 ? "nothing" : servant->id,
+				WTERMSIG(status));
+		if (servant->id[0] != 0) {
+			litter_remove(server->incoming, servant->id, true);
+			room_file_removed(&server->room);
 		}
+		servants_remove(&server->servants, servant);
+	}
 }
 
 /* Returns 0; or -1 if accepting fails, and would again at once. */
@@ -330,40 +295,74 @@ take_connections(struct server *server)
 			log_line("cannot accept: %s", strerror(errno));
 			return -1;
 		}
-		reap(server);
-		start_child(server, connection);
+		take_submission(server, connection);
 		close(connection);
 	}
 }
 
-/* Until SIGTERM. Children in hand finish by themselves. */
+/* Waits for signals, connections and servants, and hears these. Returns 1 if
+ * there are connections, 0 if not, or -1; is_resting: they are not waited for. */
+static int
+wait_and_hear(struct server *server, bool is_resting)
+{
+	struct pollfd wait[2 + SERVANTS_MAX];
+	struct servants *servants = &server->servants;
+	unsigned count = servants->count;
+	int wait_ms = servants->resting != 0 ? DISMISS_MS : -1;
+
+	if (server->room.refusal != SUBMIT_ACCEPTED)
+		wait_ms = LOOK_MS;
+	if (is_resting)
+		wait_ms = REST_MS;
+	wait[0] = (struct pollfd){.fd = server->signals, .events = POLLIN};
+	wait[1] = (struct pollfd){
+		.fd = is_resting ? -1 : server->listener, .events = POLLIN};
+	for (unsigned i = 0; i < count; i++) {
+		const struct servant *servant = &servants->servant[i];
+
+		wait[2 + i] = (struct pollfd){
+			.fd = servant->id[0] != 0 ? servant->line : -1,
+			.events = POLLIN};
+	}
+	int ready = poll(wait, 2 + count, wait_ms);
+	if (ready < 0) {
+		if (errno == EINTR)
+			return 0;
+		log_line("poll: %s", strerror(errno));
+		return -1;
+	}
+	if (ready == 0)
+		servants_dismiss(servants);
+	for (unsigned i = 0; i < count; i++)
+		if (wait[2 + i].revents != 0)
+			hear(server, &servants->servant[i]);
+	return wait[1].revents != 0;
+}
+
+/* Until SIGTERM. Servants finish by themselves what they have in hand. */
 static void
 run(struct server *server)
 {
-	struct pollfd wait[] = {
-		{.fd = server->signals, .events = POLLIN},
-		{.fd = server->listener, .events = POLLIN},
-	};
 	struct signalfd_siginfo info;
-	int is_resting = 0;
+	bool is_resting = false;
 
 	for (;;) {
-		bool is_open = server->room.refusal == SUBMIT_ACCEPTED;
-		int wait_ms = is_resting ? REST_MS : is_open ? -1 : LOOK_MS;
+		int connections = wait_and_hear(server, is_resting);
+		bool is_child = false;
 
-		wait[1].revents = 0;
-		if (poll(wait, is_resting ? 1 : 2, wait_ms) < 0 &&
-			errno != EINTR) {
-			log_line("poll: %s", strerror(errno));
+		if (connections < 0)
 			return;
-		}
-		while (read(server->signals, &info, sizeof info) == sizeof info)
+		while (read(server->signals, &info, sizeof info) ==
+			sizeof info) {
 			if (info.ssi_signo == SIGTERM)
 				return;
-		reap(server);
-		if (!is_open)
+			is_child = true;
+		}
+		if (is_child)
+			reap(server);
+		if (server->room.refusal != SUBMIT_ACCEPTED)
 			(void)room_is_open(&server->room);
-		is_resting = wait[1].revents && take_connections(server) < 0;
+		is_resting = connections > 0 && take_connections(server) < 0;
 	}
 }
 
@@ -444,7 +443,7 @@ main(int argc, char **argv)
 	if (why[0] != 0)
 		log_line("%s", why);
 	set_room(&server);
-	clear_litter(&server);
+	litter_clear(server.incoming);
 	log_line("takes submissions");
 	/* from here on input is touched */
 	run(&server);

@@ -15,7 +15,7 @@ from tap import wait_for
 # program: user, primary group, groups besides, most open files, MiB of data
 ROLES = {
     "queue-inject": ("_keep-queue", "_keep-runner",
-                     ("_keep-queue", "keep-read"), 64, 128),
+                     ("_keep-queue", "keep-read"), 2200, 128),
     "queue-filter": ("_keep-filter", "_keep-filter", (), 256, 2048),
     "queue-runner": ("_keep-runner", "_keep-runner", ("keep-read",), 5000, 1024),
     "remote": ("_keep-remote", "_keep-remote", ("keep-read",), 4096, 256),
@@ -89,7 +89,9 @@ def children_of(pid, name=None):
 
 
 def the_child(pid, name):
-    found = wait_for(lambda: children_of(pid, name), 10)
+    # children of queue-inject that rest go after a few seconds
+    wait_for(lambda: len(children_of(pid, name)) == 1, 10)
+    found = children_of(pid, name)
     if not found or len(found) != 1:
         raise RuntimeError(f"{name} below {pid}: {found}")
     return found[0]

@@ -10,7 +10,8 @@ STRACE = shutil.which("strace")
 
 
 class Trace:
-    """strace on one service and its children, while the block runs."""
+    """strace on one service and its children, those that it has already
+    included, while the block runs."""
 
     def __init__(self, host, service, *options):
         self.host, self.service, self.options = host, service, options
@@ -20,7 +21,8 @@ class Trace:
         pid = self.host.pid(self.service)
         self.process = subprocess.Popen(
             [STRACE, "-f", "-y", "-o", self.file, *self.options,
-             "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+             "-p", str(pid), *self.children(pid)],
+            stderr=subprocess.PIPE, text=True)
         first = self.process.stderr.readline()
         if "attached" not in first:
             self.process.kill()
@@ -28,6 +30,11 @@ class Trace:
             self.process.stderr.close()
             raise PermissionError(first.strip())
         return self
+
+    @staticmethod
+    def children(pid):
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [f"-p{child}" for child in file.read().split()]
 
     def __exit__(self, *_):
         self.process.terminate()

@@ -127,7 +127,7 @@ def no_descriptors():
     with Trace(host, "queue-inject", "-e", "trace=accept4", "-e",
                "inject=accept4:error=EMFILE:when=1..4") as trace:
         code, _ = send()
-        count = trace.has(r"^\d+ +accept4\(.*EMFILE")
+        count = trace.has("EMFILE")
     tap.same((code, count), (250, 4),
              "accept that fails is tried again, and mail goes on")
     with Trace(host, "queue-inject", "-e", "trace=accept4", "-e",

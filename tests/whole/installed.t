@@ -3,6 +3,7 @@
 what the warden refuses, and that nothing is left when it is removed."""
 
 import glob
+import base64
 import os
 import poplib
 import pwd
@@ -201,6 +202,23 @@ def system_logins(host):
         file.write(kept)
 
 
+def smtp_logins(host):
+    def attempt(password):
+        with smtplib.SMTP("127.0.0.1", host.port("smtp"), "client.test",
+                          timeout=30) as client:
+            client.ehlo()
+            word = base64.b64encode(f"\0carol@example.org\0{password}"
+                                    .encode()).decode()
+            return client.docmd("AUTH", "PLAIN " + word)[0]
+
+    right = PASSWORD["carol@example.org"]
+    tap.same(attempt(right), 538, "by SMTP nobody logs in without TLS")
+    host.control("authclear", "1\n")
+    tap.same((attempt("wrong"), attempt(right)), (535, 235),
+             "with control/authclear an account does, by its password")
+    os.unlink(f"{host.home}/control/authclear")
+
+
 def queue(host):
     """Owners and modes of what the programs put into the queue."""
     run("svc", "-d", f"{host.scan}/local")
@@ -239,7 +257,8 @@ def main():
              "on the machine itself: namespaces are refused")
     try:
         if tap.case(install, host):
-            for case in (no_logins, mail_flows, system_logins, reserve, queue,
+            for case in (no_logins, mail_flows, system_logins, smtp_logins,
+                         reserve, queue,
                          identity.long_lived, identity.per_connection,
                          confinement.warden_peers, confinement.warden_accounts,
                          confinement.countd_peers, through.through_filter,

@@ -174,7 +174,7 @@ act_trace(void *context)
 {
 	struct home *home = context;
 
-	NEED(confine(home, NULL, ~(unsigned)CALLS_ANY ^ CALLS_ANY, false) == 0);
+	NEED(confine(home, NULL, ~0u ^ CALLS_ANY, false) == 0);
 	(void)syscall(__NR_ptrace, 0, 0, 0, 0);
 	return 0;
 }
@@ -184,7 +184,7 @@ act_set_id(void *context)
 {
 	struct home *home = context;
 
-	NEED(confine(home, NULL, ~(unsigned)CALLS_ANY ^ CALLS_ANY, false) == 0);
+	NEED(confine(home, NULL, ~0u ^ CALLS_ANY, false) == 0);
 	(void)syscall(__NR_setuid, getuid());
 	return 0;
 }
@@ -219,7 +219,7 @@ act_x32(void *context)
 {
 	struct home *home = context;
 
-	NEED(confine(home, NULL, ~(unsigned)CALLS_ANY ^ CALLS_ANY, false) == 0);
+	NEED(confine(home, NULL, ~0u ^ CALLS_ANY, false) == 0);
 	(void)syscall(0x40000000 | 39);
 	return 0;
 }

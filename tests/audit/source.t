@@ -40,4 +40,7 @@ else
 		xargs -0 grep -nIE "$machine" >"$work/found"
 fi
 none "no folder of one machine is named" "$work/found"
+
+find tests -name '*.t' ! -perm -100 >"$work/found"
+none "every test can be run" "$work/found"
 finish

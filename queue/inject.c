@@ -279,25 +279,26 @@ reap(struct server *server)
 	}
 }
 
-/* Returns 0; or -1 if accepting fails, and would again at once. */
+/*
+ * Takes one connection, and not more: between two it is heard who is done, or
+ * many that come at once would each get a servant of their own, and be too many.
+ * Returns 0; or -1 if accepting fails, and would again at once.
+ */
 static int
-take_connections(struct server *server)
+take_connection(struct server *server)
 {
-	for (;;) {
-		int connection = accept4(server->listener, NULL, NULL,
-			SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int connection = accept4(
+		server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (connection < 0) {
-			if (errno == EINTR || errno == ECONNABORTED)
-				continue;
-			if (errno == EAGAIN)
-				return 0;
-			log_line("cannot accept: %s", strerror(errno));
-			return -1;
-		}
-		take_submission(server, connection);
-		close(connection);
+	if (connection < 0) {
+		if (errno == EINTR || errno == ECONNABORTED || errno == EAGAIN)
+			return 0;
+		log_line("cannot accept: %s", strerror(errno));
+		return -1;
 	}
+	take_submission(server, connection);
+	close(connection);
+	return 0;
 }
 
 /* Waits for signals, connections and servants, and hears these. Returns 1 if
@@ -362,7 +363,7 @@ run(struct server *server)
 			reap(server);
 		if (server->room.refusal != SUBMIT_ACCEPTED)
 			(void)room_is_open(&server->room);
-		is_resting = connections > 0 && take_connections(server) < 0;
+		is_resting = connections > 0 && take_connection(server) < 0;
 	}
 }
 

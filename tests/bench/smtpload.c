@@ -57,6 +57,9 @@ reply_code(struct connection *c)
 			int code = atoi(line);
 
 			c->start = (size_t)(end + 1 - c->buffer);
+			if (last && code >= 400)
+				fprintf(stderr, "smtpload: %.*s\n",
+					(int)(end - line), line);
 			if (last)
 				return code;
 			continue;

@@ -114,6 +114,21 @@ verbs_refuse(struct session *session, const char *text)
 	return reply_make(500, "", "%s", text);
 }
 
+struct reply
+verbs_refuse_bare(struct session *session, const char *line, size_t len)
+{
+	(void)line;
+	(void)len;
+	return verbs_refuse(session, "bare");
+}
+
+struct reply
+verbs_submission_failed(const struct session *session, const char *at)
+{
+	(void)session;
+	return reply_make(451, "", "%s", at);
+}
+
 bool
 verbs_are(const char *line, size_t len)
 {

@@ -152,7 +152,7 @@ REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
 OWFAT_PROGRAMS = smtpd pop3d authd
 
 # Everything that is not a program's main, for the tests.
-DEPARTMENTS = lib queue smtpd remote local pop3d tools
+DEPARTMENTS = lib queue smtpd remote local pop3d tools tls
 MAINS = $(foreach program,$(PROGRAMS),$(firstword $($(program))))
 MODULES = $(filter-out $(MAINS),$(patsubst %.c,%.o,\
 	$(wildcard $(DEPARTMENTS:=/*.c))))

@@ -74,7 +74,7 @@ struct client {
 };
 
 enum client_state {
-	CLIENT_TODO,	 /* to be sent: what the caller sets */
+	CLIENT_UNSENT,	 /* to be sent: what the caller sets */
 	CLIENT_AGAIN,	 /* the server wants no more recipients in one
 			    transaction: call client_send_message once more */
 	CLIENT_DECIDED,	 /* its result was told */
@@ -134,13 +134,13 @@ void client_start(struct client *client, int fd, const char *host,
 enum client_result client_greet(struct client *client, const char *name);
 
 /*
- * Sends the message to all recipients that are CLIENT_TODO or CLIENT_AGAIN, in
- * one transaction, and tells results. With CLIENT_OK and message->again not 0,
+ * Sends the message to all recipients that are CLIENT_UNSENT or CLIENT_AGAIN,
+ * in one transaction, and tells results. With CLIENT_OK and message->again not 0,
  * call again for the rest (it gets fewer each time). CLIENT_NEXT_HOST happens
  * only before a reply to MAIL (or with 421 to MAIL), so that a connection that
  * the server closed between two messages costs nothing; every recipient whose
  * result was not told is still to be sent. After CLIENT_CLOSE nobody is in state
- * CLIENT_TODO; those in CLIENT_AGAIN have no result yet and want another
+ * CLIENT_UNSENT; those in CLIENT_AGAIN have no result yet and want another
  * connection.
  *
  * A message that this server cannot be given (too large, SMTPUTF8 or REQUIRETLS

@@ -31,7 +31,7 @@ struct transfer {
 static int
 is_pending(const struct client_recipient *recipient)
 {
-	return recipient->state == CLIENT_TODO ||
+	return recipient->state == CLIENT_UNSENT ||
 	       recipient->state == CLIENT_AGAIN;
 }
 

@@ -185,7 +185,7 @@ start_again(struct sending *sending)
 {
 	for (uint32_t i = 0; i < sending->job.recipients; i++)
 		if (sending->job.recipient[i].outcome == 0)
-			sending->recipient[i].state = CLIENT_TODO;
+			sending->recipient[i].state = CLIENT_UNSENT;
 }
 
 static void
@@ -251,7 +251,7 @@ prepare(struct sending *sending, int content,
 		sending->recipient[i].address = job->recipient[i].address;
 		sending->recipient[i].notify = job->recipient[i].notify;
 		sending->recipient[i].orcpt = job->recipient[i].orcpt;
-		sending->recipient[i].state = CLIENT_TODO;
+		sending->recipient[i].state = CLIENT_UNSENT;
 	}
 	sending->message = (struct client_message){
 		.reverse_path = job->reverse_path,

@@ -423,7 +423,7 @@ test_again_and_next(void **state)
 		CLIENT_OK, client_send_message(client, &scene->message));
 	for (round = 0; round < 3; round++) {
 		for (i = 0; i < 3; i++) {
-			scene->recipient[i].state = CLIENT_TODO;
+			scene->recipient[i].state = CLIENT_UNSENT;
 			scene->told.letter[i] = 'T';
 		}
 		assert_int_equal(round < 2 ? CLIENT_OK : CLIENT_NEXT_HOST,

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "lib/role.h"
+#include "lib/sanitized.h"
 
 /*
  * Landlock's numbers, ours because headers of older systems know only the first
@@ -47,17 +48,6 @@ struct path_rule {
 	uint64_t allowed;
 	int32_t folder;
 } __attribute__((packed));
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static int fail(char *why, size_t size, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include "lib/role.h"
+#include "lib/sanitized.h"
 
 /*
  * The list of system calls, as a BPF program made by hand that searches the
@@ -28,17 +29,6 @@
 #define THIS_ARCHITECTURE AUDIT_ARCH_AARCH64
 #else
 #error "the list of system calls is made for x86-64 and aarch64"
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
 #endif
 
 #define CALLS_MAX 200

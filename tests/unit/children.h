@@ -9,18 +9,8 @@
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "lib/sanitized.h"
 #include "tests/unit/temporary.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 /* Added to the number of the signal that ended a child. */
 #define KILLED 1000

@@ -76,10 +76,10 @@ smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 queue-inject = queue/inject.o queue/accept.o queue/room.o queue/servants.o \
 	queue/litter.o queue/layout.o queue/message_file.o \
-	queue/local_trace.o queue/wakeup.o
+	queue/local_trace.o queue/submit_refuse.o queue/wakeup.o
 queue-filter = queue/filter.o queue/filter_serve.o queue/filter_run.o \
 	queue/filter_intake.o queue/filter_environment.o queue/local_trace.o \
-	queue/submit.o
+	queue/submit.o queue/submit_refuse.o
 queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/job_file.o queue/wakeup.o queue/submit.o queue/active.o \

@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -64,6 +66,29 @@ close_socket:
 }
 
 int
+service_listen_suite(const struct home *home, const char *name, int backlog,
+	char *why, size_t size)
+{
+	char path[HOME_NAME_MAX], relative[HOME_NAME_MAX];
+	gid_t suite = (gid_t)-1;
+
+	if (!home->is_private &&
+		home_group_id(home, "keep-suite", &suite) < 0) {
+		snprintf(why, size,
+			"control/ids does not name group keep-suite: run "
+			"make-users");
+		return -1;
+	}
+	snprintf(relative, sizeof relative, "socket/%s", name);
+	home_path(home, relative, path);
+	int fd = service_listen(path, SOCK_SEQPACKET, 0660, suite, backlog);
+	if (fd < 0)
+		snprintf(why, size, "cannot listen on %s: %s", path,
+			strerror(errno));
+	return fd;
+}
+
+int
 service_connect(const char *path, int type, int64_t deadline_ms)
 {
 	struct sockaddr_un address;
@@ -90,4 +115,52 @@ service_connect(const char *path, int type, int64_t deadline_ms)
 		return -1;
 	}
 	return fd;
+}
+
+int
+service_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+void
+service_unblock_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int
+service_take_signals(int signals)
+{
+	struct signalfd_siginfo info;
+	int came = 0;
+
+	while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
+		came |= info.ssi_signo == SIGTERM ? SERVICE_STOP
+						  : SERVICE_CHILD;
+	return came;
+}
+
+int
+service_wait(int signals, int listener, int timeout_ms)
+{
+	struct pollfd wait[] = {
+		{.fd = signals, .events = POLLIN},
+		{.fd = listener, .events = POLLIN},
+	};
+
+	if (poll(wait, 2, timeout_ms) < 0)
+		return errno == EINTR ? 0 : -1;
+	return service_take_signals(signals) |
+	       (wait[1].revents != 0 ? SERVICE_CONNECTION : 0);
 }

@@ -345,7 +345,6 @@ start(struct server *server, char *why, size_t size)
 {
 	struct resolve_settings settings = {0};
 	char path[HOME_NAME_MAX];
-	gid_t suite;
 
 	if (home_open(&server->home, why, size) < 0 ||
 		settings_read(settings_table, SETTINGS_COUNT(settings_table),
@@ -354,18 +353,10 @@ start(struct server *server, char *why, size_t size)
 		make_locals(&server->locals, &settings, why, size) < 0)
 		return -1;
 	home_path(&server->home, "socket/warden", server->warden_path);
-	if (home_group_id(&server->home, "keep-suite", &suite) < 0) {
-		snprintf(why, size, "control/ids does not name keep-suite");
+	server->listener = service_listen_suite(
+		&server->home, "resolve", BACKLOG, why, size);
+	if (server->listener < 0)
 		return -1;
-	}
-	home_path(&server->home, "socket/resolve", path);
-	server->listener = service_listen(path, SOCK_SEQPACKET, 0660,
-		server->home.is_private ? (gid_t)-1 : suite, BACKLOG);
-	if (server->listener < 0) {
-		snprintf(why, size, "cannot listen on %s: %s", path,
-			strerror(errno));
-		return -1;
-	}
 	return role_take(&role, &server->home, why, size);
 }
 

@@ -15,10 +15,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -235,11 +233,9 @@ static int
 serve(const struct server *server, const struct work *work, unsigned life_s)
 {
 	struct account account;
-	sigset_t none;
 
 	close_ours(server);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	service_unblock_signals();
 	alarm(life_s);
 	switch (account_by_key(
 		&server->home, work->request.account, &account)) {
@@ -358,7 +354,6 @@ static void
 run(struct server *server)
 {
 	struct pollfd list[CLIENTS_MAX + 2];
-	struct signalfd_siginfo info;
 
 	for (;;) {
 		unsigned count = server->clients;
@@ -378,9 +373,8 @@ run(struct server *server)
 			log_line("poll: %s", strerror(errno));
 			return;
 		}
-		while (read(server->signals, &info, sizeof info) == sizeof info)
-			if (info.ssi_signo == SIGTERM)
-				return;
+		if (service_take_signals(server->signals) & SERVICE_STOP)
+			return;
 		reap(server);
 		unsigned killed = children_kill_overdue(&server->children);
 		if (killed > 0)
@@ -405,37 +399,27 @@ static int
 start(struct server *server, char *why, size_t size)
 {
 	char path[HOME_NAME_MAX];
-	sigset_t set;
-	gid_t suite;
 
 	if (home_open(&server->home, why, size) < 0 ||
 		settings_read(settings_table, SETTINGS_COUNT(settings_table),
 			home_path(&server->home, "control", path),
 			&server->settings, why, size) < 0)
 		return -1;
-	if (home_group_id(&server->home, "keep-suite", &suite) < 0) {
-		snprintf(why, size, "control/ids does not name keep-suite");
-		return -1;
-	}
 	if (children_start(&server->children,
 		    (unsigned)server->settings.children) < 0) {
 		snprintf(why, size, "out of memory");
 		return -1;
 	}
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	server->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	home_path(&server->home, "socket/warden", path);
-	server->listener = service_listen(path, SOCK_SEQPACKET, 0660,
-		server->home.is_private ? (gid_t)-1 : suite, BACKLOG);
-	if (server->signals < 0 || server->listener < 0) {
-		snprintf(why, size, "cannot listen on %s: %s", path,
+	server->signals = service_signals();
+	if (server->signals < 0) {
+		snprintf(why, size, "no descriptor for signals: %s",
 			strerror(errno));
 		return -1;
 	}
+	server->listener = service_listen_suite(
+		&server->home, "warden", BACKLOG, why, size);
+	if (server->listener < 0)
+		return -1;
 	return role_take(&role, &server->home, why, size);
 }
 

@@ -57,11 +57,8 @@ static int
 answer_refusal(
 	const struct writer *writer, enum submit_code code, const char *text)
 {
-	char payload[1 + SUBMIT_TEXT_MAX] = {(char)code};
-
-	snprintf(payload + 1, sizeof payload - 1, "%s", text);
-	(void)answer(writer, 'N', payload, strlen(payload));
-	return -1;
+	return submit_refuse(writer->acceptance->connection, code, text,
+		deadline_after_ms(INJECT_IDLE_S * 1000));
 }
 
 static int refuse(const struct writer *writer, enum submit_code code,

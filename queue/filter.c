@@ -14,17 +14,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "lib/descriptors.h"
-#include "lib/frames.h"
 #include "lib/home.h"
 #include "lib/log.h"
 #include "lib/outcome.h"
@@ -32,6 +29,7 @@
 #include "lib/service.h"
 #include "lib/settings.h"
 #include "queue/filter_serve.h"
+#include "queue/submit.h"
 
 #define CHILDREN_MAX 2000
 #define BACKLOG 1000
@@ -163,15 +161,6 @@ read_settings(struct server *server, char *why, size_t size)
 
 /* --- children --- */
 
-static void
-refuse(int connection, enum submit_code code, const char *text)
-{
-	char payload[200] = {(char)code};
-
-	snprintf(payload + 1, sizeof payload - 1, "%s", text);
-	(void)frame_send(connection, 'N', payload, strlen(payload), 0);
-}
-
 static int
 serve(struct server *server, int connection, const struct peer *peer)
 {
@@ -188,13 +177,10 @@ serve(struct server *server, int connection, const struct peer *peer)
 		.may_claim =
 			home_is_user(&server->home, "_keep-smtpd", peer->uid),
 	};
-	sigset_t none;
 
 	close(server->listener);
 	close(server->signals);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	service_unblock_signals();
 	return filter_serve(&work) == 0 ? STATUS_DONE : STATUS_TEMPORARY;
 }
 
@@ -208,7 +194,8 @@ start_child(struct server *server, int connection)
 		return;
 	}
 	if (server->children >= (unsigned)server->settings.children) {
-		refuse(connection, SUBMIT_BUSY, "too many submissions at once");
+		submit_refuse(connection, SUBMIT_BUSY,
+			"too many submissions at once", 0);
 		return;
 	}
 	pid_t pid = fork();
@@ -216,7 +203,8 @@ start_child(struct server *server, int connection)
 		_exit(serve(server, connection, &peer));
 	if (pid < 0) {
 		log_line("cannot fork: %s", strerror(errno));
-		refuse(connection, SUBMIT_BUSY, "no process for a submission");
+		submit_refuse(connection, SUBMIT_BUSY,
+			"no process for a submission", 0);
 		return;
 	}
 	server->children++;
@@ -262,26 +250,21 @@ take_connections(struct server *server)
 static void
 run(struct server *server)
 {
-	struct pollfd wait[] = {
-		{.fd = server->signals, .events = POLLIN},
-		{.fd = server->listener, .events = POLLIN},
-	};
-	struct signalfd_siginfo info;
 	bool is_resting = false;
 
 	for (;;) {
-		wait[1].revents = 0;
-		if (poll(wait, is_resting ? 1 : 2, is_resting ? REST_MS : -1) <
-				0 &&
-			errno != EINTR) {
+		int came = service_wait(server->signals,
+			is_resting ? -1 : server->listener,
+			is_resting ? REST_MS : -1);
+
+		if (came < 0)
 			log_line("poll: %s", strerror(errno));
+		if (came < 0 || came & SERVICE_STOP)
 			return;
-		}
-		while (read(server->signals, &info, sizeof info) == sizeof info)
-			if (info.ssi_signo == SIGTERM)
-				return;
-		reap(server);
-		is_resting = wait[1].revents && take_connections(server) < 0;
+		if (came & SERVICE_CHILD)
+			reap(server);
+		is_resting = came & SERVICE_CONNECTION &&
+			     take_connections(server) < 0;
 	}
 }
 
@@ -319,14 +302,8 @@ static int
 open_all(struct server *server)
 {
 	char path[HOME_NAME_MAX];
-	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	server->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	server->signals = service_signals();
 	home_path(&server->home, "filter", path);
 	server->folder =
 		open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

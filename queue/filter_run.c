@@ -234,11 +234,7 @@ answer(const struct run *run, uint8_t type)
 static void
 refuse(int connection, enum submit_code code, const char *text)
 {
-	char payload[1 + SUBMIT_TEXT_MAX] = {(char)code};
-
-	snprintf(payload + 1, sizeof payload - 1, "%s", text);
-	(void)frame_send(connection, 'N', payload, strlen(payload),
-		deadline_after_ms(1000));
+	(void)submit_refuse(connection, code, text, deadline_after_ms(1000));
 }
 
 static void

@@ -43,12 +43,8 @@ struct serving {
 static int
 refuse(const struct serving *serving, enum submit_code code, const char *text)
 {
-	char payload[1 + SUBMIT_TEXT_MAX] = {(char)code};
-
-	snprintf(payload + 1, sizeof payload - 1, "%s", text);
-	(void)frame_send(serving->work->connection, 'N', payload,
-		strlen(payload), deadline_after_ms(INJECT_IDLE_S * 1000));
-	return -1;
+	return submit_refuse(serving->work->connection, code, text,
+		deadline_after_ms(INJECT_IDLE_S * 1000));
 }
 
 /* What queue-inject refuses, the submitter is refused. Always -1. */

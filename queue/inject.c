@@ -15,17 +15,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "lib/descriptors.h"
 #include "lib/durable.h"
-#include "lib/frames.h"
 #include "lib/home.h"
 #include "lib/ident.h"
 #include "lib/log.h"
@@ -38,6 +35,7 @@
 #include "queue/litter.h"
 #include "queue/room.h"
 #include "queue/servants.h"
+#include "queue/submit.h"
 
 #define BACKLOG 1000
 /* How soon it is looked again whether there is room, in milliseconds. */
@@ -94,15 +92,6 @@ struct server {
 	struct room_left report_left;
 	struct servants servants;
 };
-
-static void
-refuse(int connection, enum submit_code code, const char *text)
-{
-	char payload[200] = {(char)code};
-
-	snprintf(payload + 1, sizeof payload - 1, "%s", text);
-	(void)frame_send(connection, 'N', payload, strlen(payload), 0);
-}
 
 /*
  * Makes incoming/ID and locks it: as long as the lock is held it is being
@@ -206,7 +195,8 @@ give_order(struct server *server, int connection, uid_t uid, int file,
 		return;
 	}
 	log_line("cannot fork: %s", strerror(errno));
-	refuse(connection, SUBMIT_BUSY, "no process for a submission");
+	submit_refuse(
+		connection, SUBMIT_BUSY, "no process for a submission", 0);
 	(void)unlinkat(server->incoming, id, 0);
 	room_file_removed(&server->room);
 }
@@ -227,16 +217,19 @@ take_submission(struct server *server, int connection)
 	if (may_report && !server->home.is_private)
 		busy_max += SERVANTS_FOR_REPORTS;
 	if (!room_is_open(&server->room) && !may_report) {
-		refuse(connection, server->room.refusal, server->room.why);
+		submit_refuse(
+			connection, server->room.refusal, server->room.why, 0);
 		return;
 	}
 	if (server->servants.busy >= busy_max) {
-		refuse(connection, SUBMIT_BUSY, "too many submissions at once");
+		submit_refuse(connection, SUBMIT_BUSY,
+			"too many submissions at once", 0);
 		return;
 	}
 	int file = create_file(server, id);
 	if (file < 0) {
-		refuse(connection, SUBMIT_WRITE, "the queue cannot be written");
+		submit_refuse(connection, SUBMIT_WRITE,
+			"the queue cannot be written", 0);
 		return;
 	}
 	room_file_made(&server->room);
@@ -344,22 +337,17 @@ wait_and_hear(struct server *server, bool is_resting)
 static void
 run(struct server *server)
 {
-	struct signalfd_siginfo info;
 	bool is_resting = false;
 
 	for (;;) {
 		int connections = wait_and_hear(server, is_resting);
-		bool is_child = false;
 
 		if (connections < 0)
 			return;
-		while (read(server->signals, &info, sizeof info) ==
-			sizeof info) {
-			if (info.ssi_signo == SIGTERM)
-				return;
-			is_child = true;
-		}
-		if (is_child)
+		int came = service_take_signals(server->signals);
+		if (came & SERVICE_STOP)
+			return;
+		if (came & SERVICE_CHILD)
 			reap(server);
 		if (server->room.refusal != SUBMIT_ACCEPTED)
 			(void)room_is_open(&server->room);
@@ -372,14 +360,8 @@ static int
 open_all(struct server *server)
 {
 	char path[HOME_NAME_MAX];
-	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	server->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	server->signals = service_signals();
 	home_path(&server->home, "queue", path);
 	server->queue = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	home_path(&server->home, "queue/" QUEUE_INCOMING, path);

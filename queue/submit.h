@@ -91,4 +91,11 @@ submit_finish(struct submission *submission, const struct envelope *envelope);
 /* Takes the submission back, if it is open. Safe twice. */
 void submit_abandon(struct submission *submission);
 
+/*
+ * For the other side: refuses, with a text of which SUBMIT_TEXT_MAX - 1 octets
+ * are sent. Whoever does not wait for its refusal loses it. Always -1.
+ */
+int submit_refuse(int connection, enum submit_code code, const char *text,
+	int64_t deadline_ms);
+
 #endif

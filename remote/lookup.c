@@ -11,12 +11,10 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -232,29 +230,22 @@ reap(struct server *server)
 static void
 run(struct server *server)
 {
-	struct pollfd wait[] = {
-		{.fd = server->signals, .events = POLLIN},
-		{.fd = server->listener, .events = POLLIN},
-	};
-	struct signalfd_siginfo info;
 	bool is_resting = false;
 
 	for (;;) {
 		bool has_room = server->children < CHILDREN_MAX;
+		int came = service_wait(server->signals,
+			has_room && !is_resting ? server->listener : -1,
+			is_resting ? REST_MS : -1);
 
-		wait[1].revents = 0;
-		if (poll(wait, has_room && !is_resting ? 2 : 1,
-			    is_resting ? REST_MS : -1) < 0 &&
-			errno != EINTR) {
+		if (came < 0)
 			log_line("poll: %s", strerror(errno));
+		if (came < 0 || came & SERVICE_STOP)
 			return;
-		}
-		while (read(server->signals, &info, sizeof info) == sizeof info)
-			if (info.ssi_signo == SIGTERM)
-				return;
-		reap(server);
-		is_resting =
-			wait[1].revents != 0 && take_connection(server) < 0;
+		if (came & SERVICE_CHILD)
+			reap(server);
+		is_resting = came & SERVICE_CONNECTION &&
+			     take_connection(server) < 0;
 	}
 }
 
@@ -279,30 +270,19 @@ read_settings(struct server *server, char *why, size_t size)
 static int
 start(struct server *server, char *why, size_t size)
 {
-	char path[HOME_NAME_MAX];
-	sigset_t set;
-	gid_t suite;
-
 	if (home_open(&server->home, why, size) < 0 ||
 		read_settings(server, why, size) < 0)
 		return -1;
-	if (home_group_id(&server->home, "keep-suite", &suite) < 0) {
-		snprintf(why, size, "control/ids does not name keep-suite");
-		return -1;
-	}
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	server->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	home_path(&server->home, "socket/lookup", path);
-	server->listener = service_listen(path, SOCK_SEQPACKET, 0660,
-		server->home.is_private ? (gid_t)-1 : suite, BACKLOG);
-	if (server->signals < 0 || server->listener < 0) {
-		snprintf(why, size, "cannot listen on %s: %s", path,
+	server->signals = service_signals();
+	if (server->signals < 0) {
+		snprintf(why, size, "no descriptor for signals: %s",
 			strerror(errno));
 		return -1;
 	}
+	server->listener = service_listen_suite(
+		&server->home, "lookup", BACKLOG, why, size);
+	if (server->listener < 0)
+		return -1;
 	return role_take(&role, &server->home, why, size);
 }
 
@@ -318,7 +298,6 @@ main(int argc, char **argv)
 		log_line("usage: lookup");
 		return STATUS_MISUSE;
 	}
-	signal(SIGPIPE, SIG_IGN);
 	if (descriptors_ensure_standard() < 0)
 		return STATUS_TEMPORARY;
 	if (start(&server, why, sizeof why) < 0) {

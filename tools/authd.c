@@ -12,12 +12,10 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,7 +75,7 @@ struct authd {
 	struct auth_place place;
 	struct auth_limits limits;
 	int listener;
-	int signals; /* signalfd of SIGCHLD */
+	int signals;
 	unsigned children;
 	bool is_full; /* it stands in the log */
 };
@@ -113,9 +111,7 @@ start_child(struct authd *authd, int fd)
 		authd->children++;
 		return;
 	}
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	service_unblock_signals();
 	close(authd->listener);
 	close(authd->signals);
 	alarm(CHILD_SECONDS);
@@ -152,12 +148,8 @@ take_connection(struct authd *authd)
 static void
 reap(struct authd *authd)
 {
-	struct signalfd_siginfo ignored;
 	int status;
 
-	if (read(authd->signals, &ignored, sizeof ignored) < 0 &&
-		errno != EAGAIN)
-		log_line("signalfd: %s", strerror(errno));
 	while (waitpid(-1, &status, WNOHANG) > 0) {
 		if (authd->children > 0)
 			authd->children--;
@@ -167,22 +159,22 @@ reap(struct authd *authd)
 	}
 }
 
+/* Until SIGTERM. Children in hand finish by themselves. */
 static int
 serve(struct authd *authd)
 {
 	for (;;) {
-		struct pollfd waiting[2] = {{authd->signals, POLLIN, 0},
-			{authd->listener, POLLIN, 0}};
+		int came = service_wait(authd->signals, authd->listener, -1);
 
-		if (poll(waiting, 2, -1) < 0) {
-			if (errno == EINTR)
-				continue;
+		if (came < 0) {
 			log_line("poll: %s", strerror(errno));
 			return STATUS_TEMPORARY;
 		}
-		if (waiting[0].revents != 0)
+		if (came & SERVICE_STOP)
+			return STATUS_DONE;
+		if (came & SERVICE_CHILD)
 			reap(authd);
-		if (waiting[1].revents != 0)
+		if (came & SERVICE_CONNECTION)
 			take_connection(authd);
 	}
 }
@@ -192,8 +184,6 @@ static int
 prepare(struct authd *authd, char *why, size_t size)
 {
 	char path[HOME_NAME_MAX];
-	sigset_t child;
-	gid_t gid;
 
 	if (home_open(&authd->home, why, size) < 0 ||
 		settings_read(settings_table, SETTINGS_COUNT(settings_table),
@@ -207,19 +197,10 @@ prepare(struct authd *authd, char *why, size_t size)
 			path);
 		return -1;
 	}
-	if (home_group_id(&authd->home, "keep-suite", &gid) < 0) {
-		snprintf(why, size,
-			"control/ids does not name group keep-suite: run "
-			"make-users");
+	authd->listener =
+		service_listen_suite(&authd->home, "auth", BACKLOG, why, size);
+	if (authd->listener < 0)
 		return -1;
-	}
-	authd->listener = service_listen(
-		home_path(&authd->home, "socket/auth", path), SOCK_SEQPACKET,
-		0660, authd->home.is_private ? (gid_t)-1 : gid, BACKLOG);
-	if (authd->listener < 0) {
-		snprintf(why, size, "%s: %s", path, strerror(errno));
-		return -1;
-	}
 	authd->place.home = &authd->home;
 	authd->place.settings = &authd->settings;
 	if (getrandom(authd->place.seed, sizeof authd->place.seed, 0) !=
@@ -230,13 +211,10 @@ prepare(struct authd *authd, char *why, size_t size)
 		snprintf(why, size, "the limits: %s", strerror(errno));
 		return -1;
 	}
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
-	authd->signals = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+	authd->signals = service_signals();
 	if (authd->signals < 0) {
-		snprintf(why, size, "signalfd: %s", strerror(errno));
+		snprintf(why, size, "no descriptor for signals: %s",
+			strerror(errno));
 		return -1;
 	}
 	return 0;

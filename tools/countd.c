@@ -385,19 +385,12 @@ static int
 prepare(struct countd *countd, char *why, size_t size)
 {
 	char path[HOME_NAME_MAX];
-	gid_t gid;
 
 	if (home_open(&countd->home, why, size) < 0 ||
 		settings_read(settings_table, SETTINGS_COUNT(settings_table),
 			home_path(&countd->home, "control", path),
 			&countd->settings, why, size) < 0)
 		return -1;
-	if (home_group_id(&countd->home, "keep-suite", &gid) < 0) {
-		snprintf(why, size,
-			"control/ids does not name group keep-suite: run "
-			"make-users");
-		return -1;
-	}
 	counts_file_boot(countd->time.boot);
 	if (prepare_table(countd) < 0) {
 		snprintf(why, size, "the table: %s", strerror(errno));
@@ -410,11 +403,13 @@ prepare(struct countd *countd, char *why, size_t size)
 			strerror(errno));
 		return -1;
 	}
-	countd->listener = service_listen(
-		home_path(&countd->home, "socket/count", path), SOCK_SEQPACKET,
-		0660, countd->home.is_private ? (gid_t)-1 : gid, BACKLOG);
-	if (countd->listener < 0 || prepare_events(countd) < 0) {
-		snprintf(why, size, "%s: %s", path, strerror(errno));
+	countd->listener = service_listen_suite(
+		&countd->home, "count", BACKLOG, why, size);
+	if (countd->listener < 0)
+		return -1;
+	if (prepare_events(countd) < 0) {
+		snprintf(why, size, "no descriptor for events: %s",
+			strerror(errno));
 		return -1;
 	}
 	return 0;

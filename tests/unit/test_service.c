@@ -1,17 +1,21 @@
 /*
  * Sockets of services: mode and group from the start, one name over another,
- * names too long, and a backlog that is full.
+ * names too long, and a backlog that is full. What a service waits for: signals,
+ * children, connections, or nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "lib/deadline.h"
@@ -187,6 +191,101 @@ test_full_backlog(void **state)
 	close(server);
 }
 
+/* A socket of the suite below a home; without its group there is none. */
+static void
+test_suite_socket(void **state)
+{
+	struct place *place = *state;
+	struct home home = {.is_private = true};
+	char folder[80], path[HOME_NAME_MAX], why[300] = "";
+	struct stat st;
+
+	snprintf(home.path, sizeof home.path, "%s", place->folder);
+	snprintf(folder, sizeof folder, "%s/socket", place->folder);
+	assert_int_equal(
+		service_listen_suite(&home, "name", 5, why, sizeof why), -1);
+	assert_non_null(strstr(why, "/socket/name: "));
+	assert_int_equal(mkdir(folder, 0700), 0);
+	int server = service_listen_suite(&home, "name", 5, why, sizeof why);
+	assert_true(server >= 0);
+	home_path(&home, "socket/name", path);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_int_equal(st.st_mode & 07777, 0660);
+	close(server);
+
+	home.is_private = false;
+	assert_int_equal(
+		service_listen_suite(&home, "name", 5, why, sizeof why), -1);
+	assert_non_null(strstr(why, "keep-suite"));
+	gid_t gid = geteuid() == 0 ? 12345 : getegid();
+	home.identity[home.identities++] = (struct home_identity){
+		.name = "keep-suite", .id = gid, .is_group = true};
+	server = service_listen_suite(&home, "name", 5, why, sizeof why);
+	assert_true(server >= 0);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_int_equal(st.st_gid, gid);
+	close(server);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+/* A child that ends, or ends by SIGTERM once that is not blocked any more. */
+static pid_t
+start_child(bool is_unblocked)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (is_unblocked)
+			service_unblock_signals();
+		raise(SIGTERM);
+		_exit(7);
+	}
+	return pid;
+}
+
+static void
+test_wait(void **state)
+{
+	struct place *place = *state;
+	sigset_t before;
+	int status;
+
+	assert_int_equal(sigprocmask(SIG_SETMASK, NULL, &before), 0);
+	int signals = service_signals();
+	assert_true(signals >= 0);
+	assert_int_equal(fcntl(signals, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(service_take_signals(signals), 0);
+	int server =
+		service_listen(place->path, SOCK_STREAM, 0600, (gid_t)-1, 5);
+	assert_int_equal(service_wait(signals, server, SOON_MS), 0);
+	assert_int_equal(raise(SIGTERM), 0);
+	assert_int_equal(service_wait(signals, server, LATE_MS), SERVICE_STOP);
+	assert_int_equal(service_wait(signals, server, 0), 0);
+
+	for (int is_unblocked = 0; is_unblocked < 2; is_unblocked++) {
+		pid_t pid = start_child(is_unblocked);
+
+		assert_int_equal(
+			service_wait(signals, -1, LATE_MS), SERVICE_CHILD);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(WIFSIGNALED(status), is_unblocked);
+	}
+	int client = service_connect(
+		place->path, SOCK_STREAM, deadline_after_ms(LATE_MS));
+	assert_true(client >= 0);
+	assert_int_equal(service_wait(signals, -1, SOON_MS), 0);
+	assert_int_equal(raise(SIGTERM), 0);
+	assert_int_equal(service_wait(signals, server, LATE_MS),
+		SERVICE_STOP | SERVICE_CONNECTION);
+	close(signals);
+	close(client);
+	close(server);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+}
+
 #define IN_PLACE(test) \
 	cmocka_unit_test_setup_teardown(test, place_make, place_remove)
 
@@ -199,6 +298,8 @@ main(void)
 		IN_PLACE(test_group),
 		IN_PLACE(test_failures),
 		IN_PLACE(test_full_backlog),
+		IN_PLACE(test_suite_socket),
+		IN_PLACE(test_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,7 +95,7 @@ remote = remote/remote.o remote/destinations.o remote/lines.o \
 	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o
 lookup = remote/lookup.o remote/dns.o remote/dns_message.o
-local = local/local.o local/jobs.o local/deliveries.o \
+local = local/local.o local/jobs.o local/deliveries.o local/stayers.o \
 	local/work.o local/resolve_ask.o local/warden_ask.o \
 	queue/layout.o queue/job_check.o queue/job_file.o queue/message_file.o \
 	queue/wakeup.o

@@ -1,15 +1,52 @@
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include "lib/log.h"
 
 static const char *log_program = "keepmail";
 
+static struct {
+	bool is_on;
+	size_t length;
+	char octets[LOG_GATHER_MAX];
+} log_gathered;
+
 void
 log_start(const char *program)
 {
 	log_program = program;
+}
+
+void
+log_gather(void)
+{
+	log_gathered.is_on = true;
+}
+
+void
+log_write(void)
+{
+	int saved = errno;
+	size_t length = log_gathered.length;
+
+	log_gathered.length = 0;
+	if (length > 0 && write(2, log_gathered.octets, length) < 0)
+		errno = saved;
+}
+
+/* One line, whole. */
+static void
+put(const char *line, size_t length)
+{
+	if (log_gathered.length + length > LOG_GATHER_MAX)
+		log_write();
+	memcpy(log_gathered.octets + log_gathered.length, line, length);
+	log_gathered.length += length;
+	if (!log_gathered.is_on)
+		log_write();
 }
 
 void
@@ -51,7 +88,6 @@ log_line(const char *format, ...)
 		line[at++] = hex[c & 15];
 	}
 	line[at++] = '\n';
-	if (write(2, line, at) < 0)
-		errno = saved;
+	put(line, at);
 	errno = saved;
 }

@@ -322,7 +322,7 @@ prepare(struct work *work, const char *socket_path)
 	};
 }
 
-void
+bool
 deliver(const struct home *home, const struct account *account,
 	const struct warden_request *request, int content_fd, const char *host,
 	struct warden_report *into)
@@ -344,16 +344,18 @@ deliver(const struct home *home, const struct account *account,
 	umask(077);
 	signal(SIGPIPE, SIG_IGN); /* a queue that goes away is an answer */
 	if (check_request(&work) < 0 || check_loop(&work) < 0)
-		return;
+		return false;
 	prepare(&work, home_path(home, "socket/submit", socket_path));
 	snprintf(trace, sizeof trace, "Return-Path: <%s>\nDelivered-To: %s\n",
 		request->reverse_path, request->address);
 	work.folder = open_home(account, into);
 	if (work.folder < 0)
-		return;
+		return false;
 	find_and_follow(&work);
 	forward_free(&work.forward);
 	close(work.folder);
+	return into->outcome == OUTCOME_DELIVERED && work.programs == 0 &&
+	       work.forwards == 0;
 }
 
 int

@@ -17,6 +17,7 @@
  * Of qmail's contract "-owner" files and mbox files are missing.
  */
 
+#include <stdbool.h>
 #include "lib/accounts.h"
 #include "lib/home.h"
 #include "local/warden.h"
@@ -31,8 +32,11 @@
  *   OUTCOME_FAILED     "5.x.x …", OUTCOME_DEFERRED "4.x.x …", with a program's
  *                      words
  * Never returns early without a report; changes umask, SIGCHLD and SIGPIPE.
+ *
+ * Returns whether this process may deliver another message to the account: true
+ * if a Maildir is all that this one went to.
  */
-void deliver(const struct home *home, const struct account *account,
+bool deliver(const struct home *home, const struct account *account,
 	const struct warden_request *request, int content_fd, const char *host,
 	struct warden_report *report);
 

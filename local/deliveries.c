@@ -1,6 +1,6 @@
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "local/local.h"
@@ -20,6 +20,9 @@
 #define RETRY_MS 250
 #define PATIENCE_MS 60000
 #define TRIES_MAX 3
+/* So long a child of the warden is given further messages: it knows the account
+ * as it was when it started. */
+#define STAY_MS 10000
 
 static void
 end_delivery(struct local *local, struct delivery *delivery,
@@ -59,6 +62,7 @@ ask_warden(struct local *local, struct delivery *delivery,
 		.content_octets = work->job.content_octets};
 	int ends[2];
 
+	memcpy(delivery->account, means->account, sizeof delivery->account);
 	snprintf(request.account, sizeof request.account, "%s", means->account);
 	snprintf(request.id, sizeof request.id, "%s", work->job.id);
 	snprintf(request.address, sizeof request.address, "%s",
@@ -68,7 +72,12 @@ ask_warden(struct local *local, struct delivery *delivery,
 	snprintf(request.dash, sizeof request.dash, "%s", means->dash);
 	snprintf(request.extension, sizeof request.extension, "%s",
 		means->extension);
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+	delivery->report =
+		stayers_ask(local, &request, work->content, &delivery->stay_ms);
+	if (delivery->report >= 0)
+		return;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		    0, ends) < 0) {
 		ask_again(local, delivery, "4.3.0 no descriptors");
 		return;
 	}
@@ -83,6 +92,7 @@ ask_warden(struct local *local, struct delivery *delivery,
 		return;
 	}
 	delivery->report = ends[0];
+	delivery->stay_ms = deadline_after_ms(STAY_MS);
 }
 
 /*
@@ -158,6 +168,11 @@ read_report(struct local *local, struct delivery *delivery)
 
 	switch (warden_report_read(delivery->report, &report)) {
 	case 1:
+		if (report.stays) {
+			stayers_add(local, delivery->account, delivery->report,
+				delivery->stay_ms);
+			delivery->report = -1;
+		}
 		end_delivery(local, delivery, (enum outcome)report.outcome,
 			report.text);
 		break;

@@ -42,7 +42,7 @@ static const struct role role = {
 		{"queue/wake", ROLE_WRITE}, {"socket", ROLE_CONNECT}},
 	.calls = CALLS_READ | CALLS_WRITE | CALLS_CONNECT,
 	.memory_octets = 256 * 1024 * 1024,
-	.descriptors = 2 * JOBS_MAX + 2 * DELIVERIES_MAX + 64,
+	.descriptors = 2 * JOBS_MAX + 2 * DELIVERIES_MAX + STAYERS_MAX + 64,
 };
 
 static const struct setting settings_table[] = {
@@ -125,7 +125,8 @@ run(struct local *local)
 			sweep_ms = deadline_after_ms(SWEEP_S * 1000);
 		}
 		deliveries_start(local);
-		int64_t next_ms = deliveries_do_due(local, sweep_ms);
+		int64_t next_ms = stayers_do_due(
+			local, deliveries_do_due(local, sweep_ms));
 		if (wait_and_hear(local, next_ms) < 0)
 			return STATUS_TEMPORARY;
 	}

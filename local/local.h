@@ -6,18 +6,23 @@
  *
  *   jobs.c        job files come and go
  *   deliveries.c  one recipient: resolve is asked, then the warden
+ *   stayers.c     children of the warden that wait for more
  *   local.c       settings, the loop
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include "lib/home.h"
+#include "local/resolve.h"
+#include "local/warden.h"
 #include "local/work.h"
 #include "queue/wakeup.h"
 
 /* Jobs in memory at one time; more wait in their folder. */
 #define JOBS_MAX 500
 #define DELIVERIES_MAX 1000
+/* Children of the warden that wait at one time: a fraction of concurrencywarden. */
+#define STAYERS_MAX 32
 
 struct local_settings {
 	int64_t deliveries;
@@ -31,9 +36,19 @@ struct delivery {
 	int question;	     /* connection with a question to resolve; or -1 */
 	int64_t question_ms; /* its deadline */
 	int report;	     /* of the warden's child; or -1. Both: ask again */
+	int64_t stay_ms;     /* the child is asked for more until then */
+	char account[ACCOUNT_KEY_MAX];
 	int64_t again_ms;    /* ask (again) then */
 	int64_t patience_ms; /* deadline for asking again */
 	unsigned tries;	     /* that ended without a report */
+};
+
+/* A child of the warden that waits for another message to its account. */
+struct stayer {
+	int report;
+	int64_t stay_ms; /* and no longer, so that it knows the account as it is */
+	int64_t idle_ms; /* it goes then, if there is nothing for it */
+	char account[ACCOUNT_KEY_MAX];
 };
 
 struct local {
@@ -50,6 +65,8 @@ struct local {
 	bool has_backlog; /* there was no room for a job */
 	struct delivery delivery[DELIVERIES_MAX];
 	unsigned deliveries;
+	struct stayer stayer[STAYERS_MAX];
+	unsigned stayers;
 	int64_t end_ms; /* it ends then, or when nothing is under way; NEVER */
 };
 
@@ -83,5 +100,20 @@ bool deliveries_are_out(const struct local *local);
 /* Does what is due by the clock. Returns the time of the next such thing, next_ms
  * at the latest. */
 int64_t deliveries_do_due(struct local *local, int64_t next_ms);
+
+/* --- stayers.c --- */
+
+/* Gives a request to a child that waits for this account. Its report descriptor,
+ * with *stay_ms; or -1: there is none. */
+int stayers_ask(struct local *local, const struct warden_request *request,
+	int content, int64_t *stay_ms);
+
+/* A child that has reported waits for more, or is let go. */
+void stayers_add(
+	struct local *local, const char *account, int report, int64_t stay_ms);
+
+/* Lets go who has waited for long enough. Returns when that is next the case,
+ * next_ms at the latest. */
+int64_t stayers_do_due(struct local *local, int64_t next_ms);
 
 #endif

@@ -47,6 +47,9 @@
 #define LOOKUP_S 15
 #define SESSION_S (24 * 3600)
 #define GRACE_S 5
+/* How long a child that stays waits for another request. Who asks closes its end
+ * long before. */
+#define STAY_MS (60 * 1000)
 
 static const struct role role = {
 	.program = "warden",
@@ -157,24 +160,65 @@ report(int fd, enum outcome outcome, const char *text)
 	(void)durable_write_all(fd, &report, sizeof report);
 }
 
+/* Delivers and reports. 1: it may do another, 0: it has ended, -1: nobody heard
+ * the report. */
 static int
 deliver_message(const struct server *server, const struct account *account,
-	const struct work *work)
+	const struct warden_request *request, int content, int to)
 {
 	struct warden_report result = {.magic = WARDEN_MAGIC};
 	struct stat st;
 
-	if (fstat(work->descriptor[0], &st) < 0 || !S_ISREG(st.st_mode)) {
-		report(work->descriptor[1], OUTCOME_DEFERRED,
+	if (fstat(content, &st) < 0 || !S_ISREG(st.st_mode)) {
+		report(to, OUTCOME_DEFERRED,
 			"4.3.0 what came as the message is not a file");
-		return STATUS_TEMPORARY;
+		return -1;
 	}
-	deliver(&server->home, account, &work->request, work->descriptor[0],
+	result.stays = deliver(&server->home, account, request, content,
 		server->settings.me, &result);
-	return durable_write_all(work->descriptor[1], &result, sizeof result) ==
-			       0
-		       ? STATUS_DONE
-		       : STATUS_TEMPORARY;
+	if (durable_write_all(to, &result, sizeof result) < 0)
+		return -1;
+	return (int)result.stays;
+}
+
+/* Waits for another request, for the same account. The message file, or -1. */
+static int
+next_request(int from, const char *account, struct warden_request *request)
+{
+	struct pollfd wait = {.fd = from, .events = POLLIN};
+	int content = -1;
+	unsigned descriptors = 0;
+
+	if (poll(&wait, 1, STAY_MS) <= 0)
+		return -1;
+	ssize_t got = descriptors_receive(
+		from, request, sizeof *request, &content, 1, &descriptors);
+	if (got == (ssize_t)sizeof *request && descriptors == 1 &&
+		request->magic == WARDEN_MAGIC &&
+		request->kind == WARDEN_DELIVER &&
+		key_is_sound(request->account) &&
+		strcmp(request->account, account) == 0)
+		return content;
+	if (got > 0)
+		log_line("refused: no request for %s", account);
+	return -1;
+}
+
+static int
+deliver_messages(const struct server *server, const struct account *account,
+	const struct work *work)
+{
+	struct warden_request request = work->request;
+	int content = work->descriptor[0], more;
+
+	do {
+		alarm(DELIVERY_S);
+		more = deliver_message(server, account, &request, content,
+			work->descriptor[1]);
+		close(content);
+	} while (more > 0 && (content = next_request(work->descriptor[1],
+				      work->request.account, &request)) >= 0);
+	return more < 0 ? STATUS_TEMPORARY : STATUS_DONE;
 }
 
 static int
@@ -257,7 +301,7 @@ serve(const struct server *server, const struct work *work, unsigned life_s)
 	}
 	switch ((enum warden_kind)work->request.kind) {
 	case WARDEN_DELIVER:
-		return deliver_message(server, &account, work);
+		return deliver_messages(server, &account, work);
 	case WARDEN_POP3:
 		return serve_session(server, &account, work);
 	case WARDEN_LOOKUP:

@@ -26,7 +26,10 @@ enum warden_kind {
 	/*
 	 * From _keep-local. Descriptors: the message file (read-only; content
 	 * at content_offset, content_octets long), the report. The child
-	 * delivers to address as the account's instructions say.
+	 * delivers to address as the account's instructions say. If its report
+	 * says so, it stays: where the report descriptor is a SOCK_SEQPACKET
+	 * socket, it takes further requests for the same account there, each
+	 * with one descriptor, the message file, until that end is closed.
 	 */
 	WARDEN_DELIVER = 1,
 	/*
@@ -64,6 +67,7 @@ struct warden_request {
 struct warden_report {
 	uint32_t magic;
 	uint32_t outcome;
+	uint32_t stays; /* 1: a delivery that takes another request */
 	char text[OUTCOME_TEXT_MAX + 4];
 };
 
@@ -76,6 +80,13 @@ struct warden_report {
 int warden_ask(int *fd, const char *socket_path,
 	const struct warden_request *request, const int *descriptor,
 	unsigned descriptors, int64_t deadline_ms);
+
+/*
+ * Sends a request for the same account to a child that stays. 0, or -1 with
+ * errno: it has gone.
+ */
+int
+warden_ask_child(int report, const struct warden_request *request, int content);
 
 /*
  * Reads a report that is ready (non-blocking). Returns 1 with the report (texts

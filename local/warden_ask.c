@@ -56,6 +56,12 @@ warden_ask(int *fd, const char *socket_path,
 }
 
 int
+warden_ask_child(int report, const struct warden_request *request, int content)
+{
+	return descriptors_send(report, request, sizeof *request, &content, 1);
+}
+
+int
 warden_report_read(int fd, struct warden_report *report)
 {
 	ssize_t got;
@@ -67,6 +73,6 @@ warden_report_read(int fd, struct warden_report *report)
 		return errno == EAGAIN ? -1 : 0;
 	return got == (ssize_t)sizeof *report &&
 	       report->magic == WARDEN_MAGIC &&
-	       outcome_is_valid(report->outcome) &&
+	       outcome_is_valid(report->outcome) && report->stays <= 1 &&
 	       memchr(report->text, 0, sizeof report->text) != NULL;
 }

@@ -45,10 +45,14 @@ write_job(const struct runner *runner, const struct job_slot *slot,
 	layout_job(slot->channel, slot->dest, id, slot->number, path);
 	snprintf(temporary, sizeof temporary, "%.*s/.%s", (int)strlen(folder),
 		path, path + strlen(folder) + 1);
-	if (mkdirat(runner->queue, folder, 0770) < 0 && errno != EEXIST)
-		return -1;
-	(void)unlinkat(runner->queue, temporary, 0);
 	int fd = durable_create(runner->queue, temporary, 0660);
+	if (fd < 0 && errno == ENOENT &&
+		(mkdirat(runner->queue, folder, 0770) == 0 || errno == EEXIST))
+		fd = durable_create(runner->queue, temporary, 0660);
+	/* what an earlier run did not come to rename */
+	if (fd < 0 && errno == EEXIST &&
+		unlinkat(runner->queue, temporary, 0) == 0)
+		fd = durable_create(runner->queue, temporary, 0660);
 	if (fd < 0)
 		return -1;
 	int written = durable_write_all(fd, octets->s, octets->len);

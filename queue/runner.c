@@ -230,6 +230,7 @@ run(struct runner *runner)
 
 			next_ms = soon_ms < next_ms ? soon_ms : next_ms;
 		}
+		log_write();
 		if (poll(wait, 2, more ? 0 : deadline_left_ms(next_ms)) < 0 &&
 			errno != EINTR) {
 			log_line("poll: %s", strerror(errno));
@@ -438,7 +439,9 @@ main(int argc, char **argv)
 		log_line("cannot take up what is active: a new start may");
 		return STATUS_TEMPORARY;
 	}
+	log_gather();
 	run(&runner);
 	log_line("stops");
+	log_write();
 	return STATUS_DONE;
 }

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 allowed() {
 	cat <<'LIST'
 lib/log.c log_program	the name before each line: set once, when main begins
+lib/log.c log_gathered	lines on their way to descriptor 2, of a program that asks for it
 LIST
 }
 

@@ -118,6 +118,44 @@ test_no_reader(void **state)
 	close(standard);
 }
 
+/* Gathered lines: none before log_write, then all, in pieces that a pipe takes
+ * whole. Last, because there is no way back. */
+static void
+test_gather(void **state)
+{
+	int pipes[2], standard = dup(2);
+	char got[2 * LOG_GATHER_MAX], line[600];
+
+	(void)state;
+	log_start("test");
+	assert_int_equal(pipe2(pipes, O_NONBLOCK), 0);
+	assert_int_equal(dup2(pipes[1], 2), 2);
+	log_gather();
+	log_line("one");
+	log_line("two");
+	assert_int_equal(read(pipes[0], got, sizeof got), -1);
+	log_write();
+	ssize_t length = read(pipes[0], got, sizeof got);
+	assert_int_equal(length, 20);
+	assert_memory_equal(got, "test: one\ntest: two\n", 20);
+	log_write();
+	assert_int_equal(read(pipes[0], got, sizeof got), -1);
+	memset(line, 'x', sizeof line - 1);
+	line[sizeof line - 1] = 0;
+	/* each is 606 octets: six fit, the seventh drives them out */
+	for (int i = 0; i < 7; i++) {
+		assert_int_equal(read(pipes[0], got, sizeof got), -1);
+		log_line("%s", line);
+	}
+	assert_int_equal(read(pipes[0], got, sizeof got), 6 * 606);
+	log_write();
+	assert_int_equal(read(pipes[0], got, sizeof got), 606);
+	dup2(standard, 2);
+	close(standard);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 int
 main(void)
 {
@@ -126,6 +164,7 @@ main(void)
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_long_program),
 		cmocka_unit_test(test_no_reader),
+		cmocka_unit_test(test_gather),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,10 +67,10 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/auth.o \
 smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_bdat.o \
 	smtpd/content.o smtpd/verb_rest.o smtpd/session.o \
-	smtpd/verb_xclient.o smtpd/verb_auth.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
+	smtpd/verb_xclient.o smtpd/verb_auth.o smtpd/verb_etrn.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
 	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o \
 	smtpd/decision.o smtpd/limits.o smtpd/stop.o smtpd/transcript.o \
-	smtpd/networks.o smtpd/patterns.o smtpd/proxy.o smtpd/rules.o \
+	smtpd/networks.o smtpd/patterns.o smtpd/moved.o smtpd/proxy.o smtpd/rules.o \
 	smtpd/xclient.o smtpd/submission.o smtpd/submission_content.o \
 	smtpd/senders.o smtpd/header.o \
 	queue/submit.o local/resolve_ask.o remote/lookup_ask.o
@@ -84,7 +84,7 @@ queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/job_file.o queue/wakeup.o queue/submit.o queue/active.o \
 	queue/scan.o queue/requests.o queue/operate.o queue/search.o \
-	queue/request.o queue/admit.o queue/waiting.o queue/picks.o \
+	queue/request.o queue/retries.o queue/admit.o queue/waiting.o queue/picks.o \
 	queue/flows.o queue/heap.o queue/adopt.o queue/jobs.o \
 	queue/results.o queue/history.o queue/commit.o queue/schedule.o queue/bounce.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
@@ -130,7 +130,7 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
 smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
 	smtpd/header.o smtpd/configure.o smtpd/judge.o \
-	smtpd/networks.o smtpd/patterns.o smtpd/policy.o smtpd/rules.o \
+	smtpd/networks.o smtpd/patterns.o smtpd/moved.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 tcp-env = tools/tcp_env.o

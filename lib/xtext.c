@@ -62,6 +62,33 @@ xtext_decode(char *buffer, size_t size, const char *text, size_t len)
 	return count;
 }
 
+long
+xtext_encode(char *buffer, size_t size, const char *text, size_t len)
+{
+	static const char DIGITS[] = "0123456789ABCDEF";
+	size_t at = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+		size_t more = c == '+' || c == '=' || c == ' ' ? 3 : 1;
+
+		if (c < 32 || c > 126 || at + more >= size)
+			return -1;
+		if (more == 3) {
+			buffer[at] = '+';
+			buffer[at + 1] = DIGITS[c >> 4];
+			buffer[at + 2] = DIGITS[c & 15];
+		} else {
+			buffer[at] = (char)c;
+		}
+		at += more;
+	}
+	if (at >= size)
+		return -1;
+	buffer[at] = '\0';
+	return (long)at;
+}
+
 int
 xtext_is_envid(const char *text, size_t len)
 {

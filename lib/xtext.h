@@ -23,6 +23,13 @@
  */
 long xtext_decode(char *buffer, size_t size, const char *text, size_t len);
 
+/*
+ * Writes printable text (32..126) as xtext into buffer, with a NUL after it.
+ * Returns the length without the NUL; or -1 if it does not fit or an octet is
+ * outside.
+ */
+long xtext_encode(char *buffer, size_t size, const char *text, size_t len);
+
 /* Whether text[0..len) is an ENVID: xtext, and not empty. */
 int xtext_is_envid(const char *text, size_t len);
 

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <zlib.h>
+#include "lib/address.h"
 #include "lib/deadline.h"
 #include "lib/dots.h"
 #include "lib/durable.h"
@@ -38,6 +40,7 @@ struct writer {
 	uint64_t offset;       /* where the next piece goes */
 	size_t held;	       /* octets in piece */
 	bool has_class;	       /* the header was looked at */
+	bool is_report;	       /* of the runner */
 	char last;	       /* octet of the content */
 	char *piece;	       /* PIECE octets */
 };
@@ -227,6 +230,39 @@ next_frame(struct writer *writer, struct frame *frame)
 	}
 }
 
+/* True if somebody reads the FIFO, and a line would go into it. */
+static bool
+runner_listens(const struct wakeup_writer *runner)
+{
+	struct pollfd wait = {.fd = runner->fd, .events = POLLOUT};
+
+	return runner->fd >= 0 && poll(&wait, 1, 0) == 1 &&
+	       wait.revents == POLLOUT;
+}
+
+/* "Wake that destination": a line for the runner, and no message. Always -1. */
+static int
+pass_on_retry(const struct writer *writer, const struct frame *frame)
+{
+	const struct acceptance *acceptance = writer->acceptance;
+	const char *domain = (const char *)frame->payload;
+	size_t length = frame->length;
+	size_t dot = length > 0 && domain[0] == '.';
+	char line[WAKEUP_LINE_MAX + 1];
+
+	if (!acceptance->may_retry)
+		return refuse(writer, SUBMIT_POLICY,
+			"only smtpd may ask for what is in the queue");
+	if (!domain_valid(domain + dot, length - dot))
+		return refuse(writer, SUBMIT_ADDRESS, "not a domain");
+	if (!runner_listens(acceptance->runner))
+		return refuse(writer, SUBMIT_BUSY, "the runner does not run");
+	snprintf(line, sizeof line, "retry/%.*s", (int)length, domain);
+	wakeup_write(acceptance->runner, line);
+	(void)answer(writer, 'A', acceptance->id, IDENT_LENGTH);
+	return -1;
+}
+
 /* "May I?" */
 static int
 answer_question(struct writer *writer, int *is_traced)
@@ -239,6 +275,8 @@ answer_question(struct writer *writer, int *is_traced)
 
 	if (next_frame(writer, &frame) < 0)
 		return -1;
+	if (frame.type == 'W')
+		return pass_on_retry(writer, &frame);
 	if (frame.type != 'Q' || frame.length != 9)
 		return refuse(writer, SUBMIT_FORMAT, "the question is not one");
 	for (int i = 0; i < 8; i++)
@@ -250,6 +288,7 @@ answer_question(struct writer *writer, int *is_traced)
 	if (!is_report && acceptance->refusal != SUBMIT_ACCEPTED)
 		return answer_refusal(
 			writer, acceptance->refusal, acceptance->why);
+	writer->is_report = is_report;
 	writer->left = is_report ? acceptance->report_left : acceptance->left;
 	refusal = room_on_disk(acceptance->file, &writer->left, size, why);
 	if (refusal != SUBMIT_ACCEPTED)
@@ -386,6 +425,12 @@ serve(struct writer *writer)
 	}
 	if (end_content(writer) < 0)
 		return write_failed(writer);
+	/* RFC 5321 section 2.3.8, RFC 5322 section 3.5: other hosts would cut
+	 * the message there or refuse it, so it is not taken by any way in. A
+	 * report must get through, whatever it returns. */
+	if ((writer->decoder.seen & DOTS_NUL) && !writer->is_report)
+		return refuse(
+			writer, SUBMIT_POLICY, "the message has a NUL octet");
 	if (write_envelope(writer, &frame) < 0)
 		return -1;
 	/* Before this line a crash loses nothing that anybody was promised;

@@ -22,6 +22,7 @@ struct acceptance {
 	int may_claim;	  /* it may say where the message comes from */
 	int may_pass_on;  /* and that somebody else submitted it to it */
 	int may_report;	  /* it may submit reports, which use the reserve */
+	int may_retry;	  /* it may ask that mail for a domain is tried */
 	struct room_left left;	      /* on the disk by what is no report, */
 	struct room_left report_left; /* and by what is one */
 	enum submit_code refusal;     /* of what is no report, */

@@ -140,6 +140,7 @@ serve(void *context, const struct order *order, const int descriptor[3])
 		/* In private mode all are one uid: the kernel's word stands. */
 		.may_pass_on = is_filter && !home->is_private,
 		.may_report = is_runner,
+		.may_retry = home_is_user(home, "_keep-smtpd", order->uid),
 		.left = server->room.left,
 		.report_left = server->report_left,
 		.refusal = order->refusal,

@@ -114,20 +114,13 @@ static void
 retry_flows(struct runner *runner, const struct message *message)
 {
 	const struct envelope *envelope = &message->file.envelope;
-	char key[LAYOUT_DEST_LENGTH + 1];
-	enum channel channel;
-	char *destination;
 
 	for (uint32_t i = 0; i < envelope->recipients; i++) {
-		const char *address = envelope->recipient[i].address;
+		struct flow *flow = NULL;
 
-		if (is_final(&message->file.state[i]) ||
-			pick_destination(runner, message, address, &channel,
-				&destination) < 0)
-			continue;
-		pick_key(channel, destination, address, key);
-		free(destination);
-		struct flow *flow = flows_find(&runner->flows, key);
+		if (!is_final(&message->file.state[i]))
+			flow = pick_flow(runner, message,
+				envelope->recipient[i].address);
 		if (flow != NULL)
 			flow_retry_now(flow, deadline_now_ms());
 	}

@@ -81,6 +81,22 @@ pick_key(enum channel channel, const char *destination, const char *address,
 	layout_dest(text, key);
 }
 
+struct flow *
+pick_flow(const struct runner *runner, const struct message *message,
+	const char *address)
+{
+	char key[LAYOUT_DEST_LENGTH + 1];
+	enum channel channel;
+	char *destination;
+
+	if (pick_destination(runner, message, address, &channel, &destination) <
+		0)
+		return NULL;
+	pick_key(channel, destination, address, key);
+	free(destination);
+	return flows_find(&runner->flows, key);
+}
+
 /* Jobs hold recipients of one channel, destination and number of attempts. */
 static int
 compare(const void *left, const void *right)

@@ -91,7 +91,8 @@ static const struct setting settings_table[] = {
 
 /* --- the loop --- */
 
-/* "incoming/ID", "requests/NAME", "local/DEST/ID.N", "remote/DEST/ID.N". */
+/* "incoming/ID", "requests/NAME", "retry/DOMAIN", "local/DEST/ID.N",
+ * "remote/DEST/ID.N". */
 static void
 take_line(void *context, const char *line)
 {
@@ -106,6 +107,10 @@ take_line(void *context, const char *line)
 	if (strncmp(line, QUEUE_REQUESTS "/", 9) == 0) {
 		if (ident_valid(line + 9, strlen(line + 9)))
 			requests_take(runner, line + 9);
+		return;
+	}
+	if (strncmp(line, "retry/", 6) == 0) {
+		retries_take(runner, line + 6);
 		return;
 	}
 	for (int channel = CHANNEL_LOCAL; channel <= CHANNEL_REMOTE;
@@ -195,6 +200,7 @@ work(struct runner *runner)
 
 	more |= waiting_step(runner);
 	more |= requests_step(runner);
+	more |= retries_step(runner);
 	message_settle_listed(runner);
 	jobs_hand_out(runner);
 	if (runner->outcomes >= COMMIT_OUTCOMES ||
@@ -225,7 +231,8 @@ run(struct runner *runner)
 					  ? sweep_ms
 					  : runner->commit_ms;
 		/* those that wait may have their turn by time alone */
-		if (runner->flows.waiting != NULL || runner->has_stalled) {
+		if (runner->flows.waiting != NULL || runner->has_stalled ||
+			runner->retries.is_busy) {
 			int64_t soon_ms = deadline_after_ms(WAITING_LOOK_MS);
 
 			next_ms = soon_ms < next_ms ? soon_ms : next_ms;

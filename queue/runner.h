@@ -14,6 +14,7 @@
  *   results.c  what came of it is recorded
  *   bounce.c   senders are told
  *   requests.c what administrators ask: operate.c does it, search.c finds it
+ *   retries.c  what clients of smtpd ask for: mail of a domain is tried now
  *   commit.c   what is recorded becomes durable: removed, or deferred
  *
  * Nothing is told to anybody before it stands in the queue, so the runner may be
@@ -118,6 +119,30 @@ struct walk {
 	char path[LAYOUT_PATH_MAX];
 };
 
+/* retries.c: domains whose mail was asked for. */
+#define RETRIES_MAX 16
+
+enum retry_state {
+	RETRY_OVER,
+	RETRY_WANTED, /* …by the next walk */
+	RETRY_SOUGHT, /* …by the one that is on its way */
+};
+
+struct retry {
+	char domain[ROUTE_NAME_MAX + 1]; /* "": none; or with a dot before it */
+	enum retry_state state;
+	int64_t asked_ms; /* monotonic */
+};
+
+struct retries {
+	struct retry retry[RETRIES_MAX];
+	struct search search;
+	struct walk walk;
+	bool is_busy; /* something is wanted or sought */
+	bool is_walking;
+	int64_t began_ms, next_ms; /* of walks: the last one; no other before */
+};
+
 struct runner {
 	struct home home;
 	char control[HOME_NAME_MAX];
@@ -152,6 +177,7 @@ struct runner {
 	bool asked_is_ready;  /* …and some of it can be done */
 	struct search search; /* for searching, if that is not NULL */
 	struct asked *searching;
+	struct retries retries;
 	bool is_ending;
 	bool is_stuck; /* what an earlier run left cannot be taken up now */
 };
@@ -212,6 +238,12 @@ bool scan_error_is_passing(int error);
 void scan_begin(struct runner *runner);
 bool scan_step(struct runner *runner);
 
+/* Opens a folder for a walk; walk->folder is NULL if that fails. */
+void scan_walk_open(struct runner *runner, struct walk *walk, const char *path);
+
+/* The next id in it, or NULL at its end (and it is closed). */
+const char *scan_walk_next(struct walk *walk);
+
 /* Removes folders of destinations that have no job. */
 void scan_empty_destinations(struct runner *runner);
 
@@ -259,6 +291,10 @@ int pick_destination(const struct runner *runner, const struct message *message,
  * that a local address names. */
 void pick_key(enum channel channel, const char *destination,
 	const char *address, char key[LAYOUT_DEST_LENGTH + 1]);
+
+/* The flow of a recipient, if it is known; or NULL. */
+struct flow *pick_flow(const struct runner *runner,
+	const struct message *message, const char *address);
 
 /*
  * Makes ready work of recipients that are due. Returns 0; 1 if the message is to
@@ -326,6 +362,17 @@ void search_begin(struct runner *runner, struct search *search);
 bool search_next(struct runner *runner, struct search *search,
 	char path[LAYOUT_PATH_MAX]);
 void search_end(struct search *search);
+
+/* --- retries.c --- */
+
+/*
+ * Mail for the domain is to be tried now (for those below it, too, if it begins
+ * with a dot), unless that was asked within the last minute.
+ */
+void retries_take(struct runner *runner, const char *domain);
+
+/* Looks for it in deferred/ and waiting/. True if there is more to do at once. */
+bool retries_step(struct runner *runner);
 
 /* --- results.c --- */
 

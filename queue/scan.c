@@ -53,9 +53,8 @@ each_name(struct runner *runner, const char *folder,
 	return result;
 }
 
-/* Opens a folder for a walk. */
-static void
-walk_open(struct runner *runner, struct walk *walk, const char *path)
+void
+scan_walk_open(struct runner *runner, struct walk *walk, const char *path)
 {
 	int fd = openat(runner->queue, path,
 		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -70,9 +69,8 @@ walk_open(struct runner *runner, struct walk *walk, const char *path)
 	}
 }
 
-/* The next id in it, or NULL at its end (and it is closed). */
-static const char *
-walk_next(struct walk *walk)
+const char *
+scan_walk_next(struct walk *walk)
 {
 	struct dirent *entry;
 
@@ -323,11 +321,11 @@ step_due(struct runner *runner)
 			}
 			layout_bucket(
 				runner->bucket[runner->buckets_done++], path);
-			walk_open(runner, walk, path);
+			scan_walk_open(runner, walk, path);
 			if (walk->folder == NULL)
 				continue;
 		}
-		const char *id = walk_next(walk);
+		const char *id = scan_walk_next(walk);
 		if (id != NULL)
 			activate(runner, walk->path, id);
 		else
@@ -342,7 +340,7 @@ void
 scan_begin(struct runner *runner)
 {
 	if (runner->new.folder == NULL)
-		walk_open(runner, &runner->new, QUEUE_INCOMING);
+		scan_walk_open(runner, &runner->new, QUEUE_INCOMING);
 	if (runner->due.folder == NULL &&
 		runner->buckets_done == runner->buckets)
 		list_buckets(runner);
@@ -353,7 +351,7 @@ scan_step(struct runner *runner)
 {
 	runner->has_stalled = false;
 	for (unsigned i = 0; i < SLICE && runner->new.folder != NULL; i++) {
-		const char *id = walk_next(&runner->new);
+		const char *id = scan_walk_next(&runner->new);
 
 		if (id != NULL)
 			scan_take(runner, id, false);

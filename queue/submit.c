@@ -108,11 +108,8 @@ sending_failed(struct submission *submission)
 }
 
 static int
-open_submission(struct submission *submission, const char *path,
-	uint64_t size_octets, unsigned flags, int64_t deadline_ms)
+connect_to(struct submission *submission, const char *path, int64_t deadline_ms)
 {
-	unsigned char question[9];
-
 	submission->deadline_ms = deadline_ms;
 	submission->code = SUBMIT_ACCEPTED;
 	submission->text[0] = submission->id[0] = 0;
@@ -121,6 +118,17 @@ open_submission(struct submission *submission, const char *path,
 	if (submission->fd < 0)
 		return refuse(submission, SUBMIT_CONNECTION,
 			"queue-inject cannot be reached: %s", strerror(errno));
+	return 0;
+}
+
+static int
+open_submission(struct submission *submission, const char *path,
+	uint64_t size_octets, unsigned flags, int64_t deadline_ms)
+{
+	unsigned char question[9];
+
+	if (connect_to(submission, path, deadline_ms) < 0)
+		return -1;
 	for (int i = 7; i >= 0; i--, size_octets >>= 8)
 		question[i] = (unsigned char)size_octets;
 	question[8] = (unsigned char)flags;
@@ -214,6 +222,19 @@ submit_finish(struct submission *submission, const struct envelope *envelope)
 	submit_abandon(submission);
 end:
 	stralloc_free(&records);
+	return result;
+}
+
+int
+submit_retry(struct submission *submission, const char *path,
+	const char *domain, int64_t deadline_ms)
+{
+	if (connect_to(submission, path, deadline_ms) < 0)
+		return -1;
+	if (send_frame(submission, 'W', domain, strlen(domain)) < 0)
+		return sending_failed(submission);
+	int result = await(submission, 'A');
+	submit_abandon(submission);
 	return result;
 }
 

@@ -18,7 +18,8 @@
  *
  * Frames are those of lib/frames.h: u8 type, u32 length, payload; content frames
  * hold at most SUBMIT_CHUNK octets. A client that closes without 'E' has taken
- * the submission back. The envelope is that of lib/envelope.h; its origin is
+ * the submission back. In place of 'Q', smtpd alone may send 'W' and a domain: its
+ * mail is to be tried now; the answer is 'A' id, where the id is nobody's, or 'N'. The envelope is that of lib/envelope.h; its origin is
  * believed only from the role that may claim one, otherwise queue-inject
  * replaces it by what the kernel says of the peer. queue-inject ends every line
  * with LF alone (CR LF and bare CR become LF), ends the last line, and puts its
@@ -87,6 +88,14 @@ int submit_still_there(struct submission *submission);
  */
 int
 submit_finish(struct submission *submission, const struct envelope *envelope);
+
+/*
+ * For smtpd: asks that mail for a domain, in lower case, is tried now; for the
+ * domain and all below it if it begins with a dot. 0, or -1 with code and text;
+ * nothing is open either way. Nothing says whether there is such mail.
+ */
+int submit_retry(struct submission *submission, const char *path,
+	const char *domain, int64_t deadline_ms);
 
 /* Takes the submission back, if it is open. Safe twice. */
 void submit_abandon(struct submission *submission);

@@ -38,7 +38,7 @@ line_is_sound(const char *line, size_t length)
 		char c = line[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-			    c == '.' || c == '/'))
+			    c == '.' || c == '/' || c == '_' || c == '-'))
 			return 0;
 	}
 	return 1;

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#define WAKEUP_LINE_MAX 100
+#define WAKEUP_LINE_MAX 300
 
 /*
  * The reader's side: opens the FIFO for reading and writing, non-blocking, makes
@@ -19,7 +19,7 @@ int wakeup_open_reader(int queue_folder, const char *name, unsigned mode);
 
 /*
  * Reads all complete lines that wait and calls `each` for every one that is at
- * most WAKEUP_LINE_MAX octets of [a-z0-9./]; others are dropped. Never blocks, and
+ * most WAKEUP_LINE_MAX octets of [a-z0-9./_-]; others are dropped. Never blocks, and
  * ends although lines keep coming: call it again when the FIFO is ready.
  * Returns the number of lines given.
  */

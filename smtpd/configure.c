@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "smtpd/configure.h"
+#include "smtpd/moved.h"
 #include "smtpd/networks.h"
 #include "smtpd/patterns.h"
 #include "smtpd/submission.h"
@@ -36,6 +37,9 @@ static const struct setting SETTINGS[] = {
 		"recipients for whom no mail is taken"},
 	{"badhelo", SETTING_LIST, NULL, 0, 0, AT(badhelo),
 		"names of clients that are refused at HELO and EHLO"},
+	{"moved", SETTING_LIST, NULL, 0, 0, AT(moved),
+		"old:new of addresses that have moved, perhaps with public or "
+		"forward"},
 	{"refuseatmail", SETTING_SWITCH, "0", 0, 0, AT(refuse_at_mail),
 		"1: badmailfrom refuses at MAIL; 0: at each RCPT"},
 	{"mailfromcheck", SETTING_SWITCH, "0", 0, 0, AT(check_mailfrom),
@@ -109,7 +113,8 @@ check_lists(const struct smtpd_settings *settings, char *why, size_t size)
 		patterns_check(&settings->badrcptto, PATTERNS_ADDRESSES,
 			"badrcptto", why, size) < 0 ||
 		patterns_check(&settings->badhelo, PATTERNS_NAMES, "badhelo",
-			why, size) < 0)
+			why, size) < 0 ||
+		moved_check(&settings->moved, why, size) < 0)
 		return -1;
 	if (networks_check(
 		    &settings->proxies, "proxies", proxy_words, why, size) < 0)

@@ -4,6 +4,7 @@
 #include "remote/lookup.h"
 #include "smtpd/configure.h"
 #include "smtpd/judge.h"
+#include "smtpd/moved.h"
 #include "smtpd/patterns.h"
 #include "smtpd/submission.h"
 
@@ -272,9 +273,68 @@ passing(const struct session *session, const struct path *path)
 		yes);
 }
 
+/*
+ * Whoever may know hears where the user has gone, everybody else only that: RFC
+ * 5321 sections 3.4 and 7.3.
+ */
+static struct reply
+moved_reply(const struct session *session, const struct moved *moved)
+{
+	char address[ADDRESS_TEXT_MAX + 1];
+	bool may_know = moved->is_public || session->policy.may_relay;
+
+	address_write(address, sizeof address, &moved->address);
+	if (moved->is_forwarded && may_know)
+		return reply_make(251, "2.1.5",
+			"user not local; will forward to <%s>", address);
+	if (moved->is_forwarded)
+		return reply_make(250, "2.1.5", "recipient ok");
+	if (may_know)
+		return reply_make(551, "5.1.6",
+			"user not local; please try <%s>", address);
+	return reply_make(550, "5.1.6", "this user has moved");
+}
+
+/* A user who has moved: *path becomes the new address if it is to be taken. False
+ * if the user has not. */
+static bool
+judge_moved(const struct session *session, struct path *path,
+	struct verdict *verdict)
+{
+	struct moved moved;
+
+	moved_find(&session->settings.moved, path, &moved);
+	if (moved.line == 0)
+		return false;
+	*verdict = by_line(
+		"moved", "moved", moved.line, moved_reply(session, &moved));
+	if (moved.is_forwarded)
+		*path = moved.address;
+	return true;
+}
+
+/* Our own may turn out not to be there; others' are their hosts' to know. */
+static struct verdict
+judge_forward(
+	struct session *session, const struct path *path, struct verdict yes)
+{
+	return domains_has(
+		       &session->policy.locals, path->domain, path->domain_len)
+		       ? ask(session, path, yes)
+		       : yes;
+}
+
 static struct verdict
 judge_path(struct session *session, struct path *path, bool is_postmaster)
 {
+	struct verdict verdict;
+
+	if (!is_postmaster &&
+		judge_domain(session, path, false) <= POLICY_ONWARD &&
+		judge_moved(session, path, &verdict))
+		return verdict.reply.code < 500
+			       ? judge_forward(session, path, verdict)
+			       : verdict;
 	switch (judge_domain(session, path, is_postmaster)) {
 	case POLICY_LOCAL:
 		return ask(session, path, passing(session, path));

@@ -49,8 +49,9 @@ struct verdict
 judge_sender(struct session *session, const struct path *sender, uint64_t size);
 
 /*
- * RCPT: 250, or the refusal. *path becomes the address as it goes into the
- * envelope: a domain for postmaster, RELAYCLIENT's value appended. May ask
+ * RCPT: 250, 251 or the refusal. *path becomes the address as it goes into the
+ * envelope: a domain for postmaster, RELAYCLIENT's value appended, the new address
+ * of a user who has moved (control/moved). May ask
  * resolve over session->resolve_fd.
  */
 struct verdict judge_recipient(struct session *session, struct path *path);

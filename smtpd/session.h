@@ -51,6 +51,7 @@ struct smtpd_settings {
 	struct setting_list badmailfrom;
 	struct setting_list badrcptto;
 	struct setting_list badhelo;
+	struct setting_list moved;
 	int64_t refuse_at_mail; /* for badmailfrom; otherwise at RCPT */
 	int64_t check_mailfrom; /* the sender's domain must take mail */
 	struct setting_list proxies;

@@ -64,6 +64,8 @@ verb_ehlo(struct session *session, const char *argument, size_t len)
 	if (session->peer.has_tls)
 		reply_add(&reply, "REQUIRETLS");
 	reply_add(&reply, "VRFY");
+	if (session->policy.may_relay)
+		reply_add(&reply, "ETRN");
 	reply_add(&reply, "HELP");
 	reply_add(&reply, "DSN");
 	reply_add(&reply, "ENHANCEDSTATUSCODES");

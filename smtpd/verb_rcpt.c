@@ -3,6 +3,7 @@
 #include <strings.h>
 #include "lib/envelope.h"
 #include "lib/log.h"
+#include "lib/xtext.h"
 #include "smtpd/decision.h"
 #include "smtpd/judge.h"
 #include "smtpd/parameters.h"
@@ -119,6 +120,23 @@ refused(struct session *session, struct reply reply)
 	return reply;
 }
 
+/* A report about the new address names the one that the sender knows (RFC 3461
+ * section 4.2), if the client gave no other. */
+static void
+keep_original(struct recipient_argument *rcpt, const struct path *asked)
+{
+	static const char type[] = "rfc822;";
+	char text[ADDRESS_TEXT_MAX + 1], orcpt[sizeof rcpt->orcpt];
+	size_t type_len = strlen(type);
+
+	if (rcpt->orcpt[0] != 0)
+		return;
+	memcpy(orcpt, type, type_len);
+	if (xtext_encode(orcpt + type_len, sizeof orcpt - type_len, text,
+		    address_write(text, sizeof text, asked)) > 0)
+		memcpy(rcpt->orcpt, orcpt, sizeof orcpt);
+}
+
 struct reply
 verb_rcpt(struct session *session, const char *argument, size_t len)
 {
@@ -131,12 +149,16 @@ verb_rcpt(struct session *session, const char *argument, size_t len)
 	if (session->transaction.envelope.recipients >=
 		(uint64_t)session->settings.recipients_max)
 		return refused(session, too_many(session, &rcpt.path));
+	struct path asked = rcpt.path;
 	struct verdict verdict = judge_recipient(session, &rcpt.path);
+	bool is_refused = reply_class(&verdict.reply) != 2;
 	address_write(address, sizeof address, &rcpt.path);
-	if (verdict.reply.code != 250)
+	if (is_refused)
 		tell_missing(session);
 	log_decision(session, address, &verdict);
-	if (verdict.reply.code != 250)
+	if (is_refused)
 		return refused(session, verdict.reply);
+	if (strcmp(verdict.rule, "moved") == 0)
+		keep_original(&rcpt, &asked);
 	return add(session, address, &rcpt, verdict.reply);
 }

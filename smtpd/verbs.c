@@ -39,7 +39,7 @@ static const struct verb {
 	{"SAML", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"STARTTLS", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"AUTH", SESSION_ANY, ARGUMENT_ANY, verb_auth},
-	{"ETRN", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"ETRN", SESSION_GREETED, ARGUMENT_NEEDED, verb_etrn},
 	/* A browser was made to talk to us: what follows is not for a server
 	 * of mail, however much of it may look like commands. */
 	{"GET", SESSION_ANY, ARGUMENT_ANY, verb_foreign},
@@ -80,7 +80,7 @@ verbs_out_of_order(const struct session *session, verb_handler *handler)
 
 	/* RFC 5321 section 3.3: all recipients were refused. */
 	if (session->state == SESSION_MAIL && handler != verb_mail &&
-		session->transaction.is_refused)
+		handler != verb_etrn && session->transaction.is_refused)
 		return reply_make(554, "5.5.1", "no valid recipients");
 	if (session->state == SESSION_CONNECTED)
 		text = "say EHLO or HELO first";
@@ -90,6 +90,8 @@ verbs_out_of_order(const struct session *session, verb_handler *handler)
 		text = "the message is not at its end, BDAT or RSET first";
 	else if (handler == verb_mail)
 		text = "there is a sender already";
+	else if (handler == verb_etrn)
+		text = "not within a message, RSET first";
 	return reply_make(503, "5.5.1", "%s", text);
 }
 

@@ -26,6 +26,7 @@ verb_handler verb_mail;					  /* verb_mail.c */
 verb_handler verb_rcpt;					  /* verb_rcpt.c */
 verb_handler verb_xclient;				  /* verb_xclient.c */
 verb_handler verb_auth;					  /* verb_auth.c */
+verb_handler verb_etrn;					  /* verb_etrn.c */
 verb_handler verb_data;					  /* verb_data.c */
 verb_handler verb_bdat;					  /* verb_bdat.c */
 verb_handler verb_rset, verb_noop, verb_quit, verb_vrfy;  /* verb_rest.c */

@@ -7,7 +7,7 @@ A transcript is a text file; the first characters of a line say what it is:
   # …            a remark
   @control N V   control/N holds V (\\n divides lines); "@control N" removes it
   @env N=V       a variable for the server
-  @queue WHEN CODE TEXT   the queue refuses: WHEN is open, content or end;
+  @queue WHEN CODE TEXT   the queue refuses: WHEN is open, content, end or retry;
                  "@queue gone": there is none; "@queue lose": no answer
   @resolve gone  there is no address service
   @lookup gone   there is no service that asks DNS
@@ -27,6 +27,7 @@ A transcript is a text file; the first characters of a line say what it is:
   =: text        …with this line of content (below the Received field)
   =*N text       …N times
   =| text        …without a line end
+  W: domain      the queue was asked to try the mail for that domain now
   L: text        the server's log holds this
 
 In the texts of C, = and @control, \\r \\n \\t \\0 \\\\ and \\xNN stand for octets.
@@ -85,7 +86,7 @@ class Transcript:
         self.client = ["192.0.2.1", "client.example", ""]
         self.modes, self.status = MODES, 0
         self.steps = []         # ("C", octets), ("S", text), ("close", )
-        self.messages, self.log = [], []
+        self.messages, self.log, self.retried = [], [], []
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 try:
@@ -116,6 +117,8 @@ class Transcript:
         elif kind == "=":
             end = b"" if line[1] == "|" else b"\n"
             self.messages[-1][1] += (octets(rest) + end) * count
+        elif kind == "W":
+            self.retried.append(rest)
         elif kind == "L":
             self.log.append(rest)
         else:
@@ -275,6 +278,7 @@ class Queue(Service):
         self.client = client
         self.opened = self.taken_back = 0
         self.messages = []
+        self.retried = []
         self.faults = []
         super().__init__(os.path.join(home, "socket/submit"),
                          socket.SOCK_STREAM, uid)
@@ -294,6 +298,13 @@ class Queue(Service):
         when = self.refusal[0] if self.refusal else ""
         kind, payload = frame(connection)
         if kind is None:
+            return
+        if kind == "W":
+            if when == "retry":
+                self.refuse(connection)
+                return
+            self.retried.append(payload.decode())
+            connection.sendall(struct.pack(">BI", ord("A"), 20) + b"0" * 20)
             return
         assert kind == "Q" and len(payload) == 9 and payload[8] == 1
         if when == "open":
@@ -585,6 +596,9 @@ class Session:
                 faults.append("what reached the queue\n"
                               f"  expected: {self.transcript.messages}\n"
                               f"  got:      {home.queue.messages}"[:3000])
+            if home.queue.retried != self.transcript.retried:
+                faults.append("what the queue was asked to try: "
+                              f"{home.queue.retried}")
         for text in self.transcript.log:
             if text not in log:
                 faults.append(f"the log lacks: {text}")

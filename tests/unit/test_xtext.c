@@ -51,6 +51,40 @@ test_decode(void **state)
 }
 
 static void
+test_encode(void **state)
+{
+	static const struct {
+		const char *text, *xtext; /* NULL: it cannot be written */
+	} rows[] = {{"", ""}, {"a@b.test", "a@b.test"}, {"a+b=c", "a+2Bb+3Dc"},
+		{"\"a b\"@c", "\"a+20b\"@c"}, {"a\n", NULL}, {"a\177", NULL},
+		{"\303\274", NULL}};
+	char buffer[20], plain[20];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		size_t len = strlen(rows[i].text);
+		long got =
+			xtext_encode(buffer, sizeof buffer, rows[i].text, len);
+
+		if (rows[i].xtext == NULL) {
+			assert_int_equal(got, -1);
+			continue;
+		}
+		assert_string_equal(buffer, rows[i].xtext);
+		assert_int_equal(got, strlen(buffer));
+		assert_int_equal(
+			xtext_decode(plain, sizeof plain, buffer, (size_t)got),
+			len);
+		assert_string_equal(plain, rows[i].text);
+	}
+	assert_int_equal(xtext_encode(buffer, 3, "abc", 3), -1);
+	assert_int_equal(xtext_encode(buffer, 4, "abc", 3), 3);
+	assert_int_equal(xtext_encode(buffer, 3, "+", 1), -1);
+	assert_int_equal(xtext_encode(buffer, 4, "+", 1), 3);
+	assert_int_equal(xtext_encode(buffer, 0, "", 0), -1);
+}
+
+static void
 test_orcpt(void **state)
 {
 	static const struct {
@@ -72,6 +106,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode),
+		cmocka_unit_test(test_encode),
 		cmocka_unit_test(test_orcpt),
 	};
 

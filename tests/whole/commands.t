@@ -92,9 +92,17 @@ def queue_submit(host):
           "an empty message, a null sender and a recipient without a domain")
     text = arrived(host)
     tap.ok(text.startswith(b"Return-Path: <>\n"), "arrive", text)
-    ended(submit(host, b"NUL \0, CR \r, \xff, no end", envelope("a@b.test", to)),
+    ended(submit(host, b"CR \r, \x01, \xff, no end", envelope("a@b.test", to)),
           0, "", "a message with odd octets")
-    tap.ok(arrived(host).endswith(b"NUL \0, CR \n, \xff, no end\n"), "arrives")
+    tap.ok(arrived(host).endswith(b"CR \n, \x01, \xff, no end\n"), "arrives")
+    for name, octets in (("at its beginning", b"\0x\n"),
+                         ("in its middle", b"Subject: x\n\na\0b\n"),
+                         ("as its last octet", b"Subject: x\n\nx\n\0")):
+        ended(submit(host, octets, envelope("a@b.test", to)), 31, "NUL",
+              f"a NUL octet {name} is refused, as by SMTP")
+    ended(host.run("sendmail", "-f", "a@b.test", to, input=b"a\0b\n"), 69,
+          "NUL", "sendmail refuses it, too")
+    nothing_came(host, "and nothing is kept of that")
     ended(submit(host, MESSAGE, envelope("a@b.test")), 0, "",
           "no recipient is nothing to do")
     nothing_came(host, "and nothing is kept")

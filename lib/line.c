@@ -1,6 +1,7 @@
 #include "lib/line.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 #include "lib/deadline.h"
@@ -55,35 +56,53 @@ wait_for_input(int fd, int64_t deadline_ms)
 	}
 }
 
-enum line_result
-line_fill(struct line_reader *reader, int64_t deadline_ms)
+/* Makes room behind what is unread. False: there is none. */
+static bool
+make_room(struct line_reader *reader)
 {
 	size_t unread = reader->end - reader->start;
 
 	if (unread == LINE_BUFFER_OCTETS)
-		return LINE_TOO_LONG;
+		return false;
 	if (reader->end == LINE_BUFFER_OCTETS) {
 		memmove(reader->buffer, reader->buffer + reader->start, unread);
 		reader->start = 0;
 		reader->end = unread;
 	}
+	return true;
+}
+
+enum line_result
+line_take(struct line_reader *reader)
+{
+	ssize_t count;
+
+	if (!make_room(reader))
+		return LINE_TOO_LONG;
+	count = read(reader->fd, reader->buffer + reader->end,
+		LINE_BUFFER_OCTETS - reader->end);
+	if (count > 0)
+		reader->end += (size_t)count;
+	if (count >= 0)
+		return count > 0 ? LINE_OK : LINE_EOF;
+	return errno == EINTR || errno == EAGAIN ? LINE_TIMEOUT : LINE_ERROR;
+}
+
+enum line_result
+line_fill(struct line_reader *reader, int64_t deadline_ms)
+{
 	for (;;) {
+		if (!make_room(reader))
+			return LINE_TOO_LONG;
 		enum line_result result =
 			wait_for_input(reader->fd, deadline_ms);
-		ssize_t count;
-
-		if (result != LINE_OK)
+		if (result == LINE_OK)
+			result = line_take(reader);
+		else
 			return result;
-		count = read(reader->fd, reader->buffer + reader->end,
-			LINE_BUFFER_OCTETS - reader->end);
-		if (count > 0) {
-			reader->end += (size_t)count;
-			return LINE_OK;
-		}
-		if (count == 0)
-			return LINE_EOF;
-		if (errno != EINTR && errno != EAGAIN)
-			return LINE_ERROR;
+		/* somebody else had it */
+		if (result != LINE_TIMEOUT)
+			return result;
 	}
 }
 

@@ -68,6 +68,13 @@ void line_consume(struct line_reader *reader, size_t count);
 void line_discard(struct line_reader *reader);
 
 /*
+ * One read, for who knows that it will not wait. LINE_OK with more in the buffer;
+ * LINE_TIMEOUT if there was nothing after all; LINE_EOF, LINE_ERROR with errno;
+ * LINE_TOO_LONG if the buffer is full.
+ */
+enum line_result line_take(struct line_reader *reader);
+
+/*
  * Waits for input and adds at least one octet to the buffer. LINE_OK,
  * LINE_TOO_LONG if the buffer is full (nothing read), LINE_EOF, LINE_TIMEOUT
  * or LINE_ERROR. May move the unread octets: earlier pointers end here.

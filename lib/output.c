@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,14 +48,9 @@ wait_for_room(int fd, int64_t deadline_ms)
 static ssize_t
 write_some(struct output *output, const char *octets, size_t len)
 {
-	if (!output->not_socket) {
-		ssize_t count = send(
+	if (!output->not_socket)
+		return send(
 			output->fd, octets, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (count >= 0 || errno != ENOTSOCK)
-			return count;
-		output->not_socket = 1;
-	}
 	return write(output->fd, octets, len < PIPE_BUF ? len : PIPE_BUF);
 }
 
@@ -62,13 +58,20 @@ static int
 write_all(struct output *output, const char *octets, size_t len,
 	int64_t deadline_ms)
 {
-	while (len > 0) {
-		ssize_t count;
+	bool is_blocked = false;
 
-		if (wait_for_room(output->fd, deadline_ms) == -1)
+	while (len > 0) {
+		/* a socket says by itself that it is full */
+		if ((is_blocked || output->not_socket) &&
+			wait_for_room(output->fd, deadline_ms) == -1)
 			return -1;
-		count = write_some(output, octets, len);
+		ssize_t count = write_some(output, octets, len);
+		is_blocked = count == -1;
 		if (count == -1) {
+			if (errno == ENOTSOCK) {
+				output->not_socket = 1;
+				continue;
+			}
 			if (errno != EINTR && errno != EAGAIN)
 				return -1;
 			if (deadline_left_ms(deadline_ms) != 0)

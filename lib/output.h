@@ -5,9 +5,8 @@
  * Writes to a descriptor against a deadline, through a fixed buffer, so that
  * all replies to pipelined commands leave in as few writes as may be: put
  * each, and flush before waiting for input (line_is_empty). The descriptor may
- * block; no write does: each comes after poll(), to a socket with
- * MSG_DONTWAIT, to anything else in pieces of at most PIPE_BUF. Nothing
- * allocates.
+ * block; no write does: to a socket it is with MSG_DONTWAIT, to anything else
+ * after poll() in pieces of at most PIPE_BUF. Nothing allocates.
  *
  * A write to a socket raises no SIGPIPE; to a pipe it may, so programs ignore
  * it.

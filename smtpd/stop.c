@@ -44,17 +44,21 @@ stop_wait_input(const struct session *session, int64_t deadline_ms)
 bool
 stop_wait_line(struct session *session, int64_t deadline_ms)
 {
-	if (wait_events(session, 0, deadline_now_ms()) == STOP_ASKED)
-		return true;
-	while (!session_has_line(session)) {
+	if (session_has_line(session))
+		return wait_events(session, 0, deadline_now_ms()) == STOP_ASKED;
+	do {
 		enum stop_result result = stop_wait_input(session, deadline_ms);
+		enum line_result taken;
 
 		if (result == STOP_ASKED)
 			return true;
-		if (result == STOP_TIMEOUT ||
-			line_fill(&session->input, deadline_ms) != LINE_OK)
+		if (result == STOP_TIMEOUT)
 			return false;
-	}
+		taken = line_take(&session->input);
+		/* the rest is found again by whoever reads the line */
+		if (taken != LINE_OK && taken != LINE_TIMEOUT)
+			return false;
+	} while (!session_has_line(session));
 	return false;
 }
 

@@ -60,14 +60,15 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/auth.o \
 	lib/durable.o lib/envelope.o lib/escape.o lib/fields.o lib/frames.o \
 	lib/home.o lib/ident.o lib/line.o lib/log.o lib/output.o lib/pack.o \
 	lib/records.o lib/reply.o lib/role.o lib/role_filter.o lib/service.o \
-	lib/settings.o lib/utf8.o lib/xtext.o
+	lib/settings.o lib/tls_ask.o lib/tls_server.o lib/utf8.o lib/xtext.o
 
 # Each program: its own objects, that with main first, then those of other
 # departments that it uses.
 smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/verb_rcpt.o smtpd/verb_data.o smtpd/verb_bdat.o \
 	smtpd/content.o smtpd/verb_rest.o smtpd/session.o \
-	smtpd/verb_xclient.o smtpd/verb_auth.o smtpd/verb_etrn.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
+	smtpd/verb_xclient.o smtpd/verb_auth.o smtpd/verb_etrn.o smtpd/verb_tls.o \
+	smtpd/tls.o smtpd/tlsclients.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
 	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o \
 	smtpd/decision.o smtpd/limits.o smtpd/stop.o smtpd/transcript.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/moved.o smtpd/proxy.o smtpd/rules.o \
@@ -106,7 +107,7 @@ warden = local/warden.o local/account.o local/children.o local/deliver.o local/i
 	pop3d/session.o pop3d/commands.o \
 	pop3d/maildrop.o pop3d/message.o pop3d/retrieve.o pop3d/update.o \
 	queue/submit.o lib/accounts_system.o
-pop3d = pop3d/login.o pop3d/login_auth.o
+pop3d = pop3d/login.o pop3d/login_auth.o pop3d/login_tls.o
 authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
 	tools/auth_limits.o tools/auth_program.o tools/auth_system.o \
 	tools/digest.o tools/sasl.o tools/scram.o tools/scram_keys.o \
@@ -129,7 +130,7 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	tools/queue_walk.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
 smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
-	smtpd/header.o smtpd/configure.o smtpd/judge.o \
+	smtpd/header.o smtpd/configure.o smtpd/judge.o smtpd/tlsclients.o \
 	smtpd/networks.o smtpd/patterns.o smtpd/moved.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o

@@ -7,7 +7,7 @@
  * Runs as _keep-pop3d:keep-suite, one process a connection, under tcpserver.
  * Is handed the connection on 0 and 1 and the client's address in TCPREMOTEIP.
  * Promises bounded time, bounded tries and no word about what was wrong with a
- * login; after one that is right it touches the connection no more.
+ * login; after one that is right it touches the connection no more. TLS is tlsd's.
  * Never opens a file once its settings are read, never sees a mailbox or a
  * password's hash, never keeps a password.
  */
@@ -52,6 +52,7 @@ static const struct role pop3d_role = {
 struct login_settings {
 	char *me;
 	char *mechanisms;
+	int64_t auth_in_clear;
 };
 
 static const struct setting SETTINGS[] = {
@@ -60,6 +61,9 @@ static const struct setting SETTINGS[] = {
 	{"saslmechanisms", SETTING_TEXT, AUTH_MECHANISMS_DEFAULT, 0, 0,
 		offsetof(struct login_settings, mechanisms),
 		"the ways to log in that are offered"},
+	{"authclearpop3", SETTING_SWITCH, "0", 0, 0,
+		offsetof(struct login_settings, auth_in_clear),
+		"1: passwords may be said without TLS"},
 };
 
 static int64_t
@@ -106,11 +110,16 @@ do_capa(struct login *login)
 {
 	char list[AUTH_LIST_MAX];
 
-	auth_mechanisms_list(login->mechanisms, &login->channel, list);
-	if (login_reply(login, "+OK\r\nTOP\r\nUSER\r\nUIDL\r\nRESP-CODES\r\n"
-			       "AUTH-RESP-CODE\r\nPIPELINING\r\n"
-			       "EXPIRE NEVER") == NEXT_CLOSE)
-		return NEXT_CLOSE;
+	auth_mechanisms_list(login_mechanisms(login), &login->channel, list);
+	const char *const lines[] = {"+OK\r\nTOP",
+		login_may_say_password(login) ? "USER" : NULL,
+		"UIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
+		"EXPIRE NEVER",
+		login_offers_tls(login) ? "STLS" : NULL};
+	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+		if (lines[i] != NULL &&
+			login_reply(login, lines[i]) == NEXT_CLOSE)
+			return NEXT_CLOSE;
 	if (*list != 0) {
 		char line[AUTH_LIST_MAX + 8];
 
@@ -146,6 +155,8 @@ do_line(struct login *login, const char *line, size_t length)
 		return login_pass(login, argument, rest);
 	if (is_verb(line, verb, "CAPA"))
 		return do_capa(login);
+	if (is_verb(line, verb, "STLS"))
+		return login_stls(login, rest);
 	if (is_verb(line, verb, "QUIT")) {
 		(void)login_reply(login, "+OK bye");
 		return NEXT_CLOSE;
@@ -192,6 +203,9 @@ static int
 refuse_service(struct login *login, const char *why)
 {
 	log_line("%s", why);
+	/* Who waits for a handshake understands no words. */
+	if (login->tls.is_first)
+		return STATUS_TEMPORARY;
 	(void)login_reply(login, "-ERR [SYS/TEMP] no service now");
 	(void)output_flush(&login->out, deadline_after_ms(LOGIN_REPLY_WAIT_MS));
 	return STATUS_TEMPORARY;
@@ -224,6 +238,7 @@ configure(struct login *login, char *why, size_t size)
 		    why, size) < 0)
 		return -1;
 	char wrong[120];
+	login->is_clear_allowed = settings.auth_in_clear == 1;
 	int result = auth_mechanisms_read(
 		settings.mechanisms, &login->mechanisms, wrong, sizeof wrong);
 	if (result < 0)
@@ -259,9 +274,12 @@ main(void)
 	output_start(&login.out, STDOUT_FILENO);
 	note_client(&login);
 	if (home_open(&login.home, why, sizeof why) < 0 ||
+		tls_server_find(&login.tls, &login.home, why, sizeof why) < 0 ||
 		configure(&login, why, sizeof why) < 0 ||
 		role_take(&pop3d_role, &login.home, why, sizeof why) < 0)
 		return refuse_service(&login, why);
+	if (login.tls.is_first && login_tls_first(&login) < 0)
+		return STATUS_DONE;
 	next = greet(&login);
 	while (next == NEXT_COMMAND)
 		next = do_command(&login);

@@ -3,16 +3,18 @@
 
 /*
  * The AUTHORIZATION state of POP3 (RFC 1939 section 4), between pop3d/login.c,
- * which reads commands, and pop3d/login_auth.c, which carries out those that log
- * somebody in: USER and PASS, APOP, AUTH (RFC 5034).
+ * which reads commands, pop3d/login_auth.c, which carries out those that log somebody
+ * in: USER and PASS, APOP, AUTH (RFC 5034), and pop3d/login_tls.c for STLS.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/auth.h"
 #include "lib/home.h"
 #include "lib/line.h"
 #include "lib/output.h"
+#include "lib/tls_server.h"
 
 #define LOGIN_LINE_WAIT_MS (60 * 1000)
 #define LOGIN_REPLY_WAIT_MS (30 * 1000)
@@ -23,7 +25,10 @@ struct login {
 	struct output out;
 	int64_t end_ms; /* when a client must have logged in */
 	unsigned errors, failures;
-	uint32_t mechanisms;		    /* auth_mechanisms_read */
+	uint32_t mechanisms; /* auth_mechanisms_read */
+	struct tls_server tls;
+	bool has_tls;
+	bool is_clear_allowed;		    /* control/authclearpop3 */
 	struct auth_channel channel;	    /* without TLS all zero */
 	char name[AUTH_NAME_MAX];	    /* from USER; "" before it */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* of the greeting; "" without */
@@ -35,6 +40,7 @@ enum next {
 	NEXT_COMMAND,
 	NEXT_CLOSE,
 	NEXT_HANDED_ON, /* the connection is the session part's */
+	NEXT_GONE,	/* it is nobody's: nothing more is to be said */
 };
 
 /* Puts a line. */
@@ -47,5 +53,21 @@ enum next login_user(struct login *login, const char *argument, size_t length);
 enum next login_pass(struct login *login, const char *argument, size_t length);
 enum next login_apop(struct login *login, const char *argument, size_t length);
 enum next login_auth(struct login *login, const char *argument, size_t length);
+
+/* --- pop3d/login_tls.c --- */
+
+/* STLS, with so many octets of an argument. */
+enum next login_stls(struct login *login, size_t length);
+/* Whether it would be carried out now. */
+bool login_offers_tls(const struct login *login);
+/* The handshake before the greeting. 0, or -1: nothing is to be said. */
+int login_tls_first(struct login *login);
+
+/* Whether a password may be said as it is: in TLS, or by control/authclearpop3. */
+bool login_may_say_password(const struct login *login);
+/* The mechanisms that may be used now. */
+uint32_t login_mechanisms(const struct login *login);
+/* The refusal where one may not. */
+enum next login_needs_tls(struct login *login);
 
 #endif

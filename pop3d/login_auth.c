@@ -29,6 +29,8 @@ is_printable(const char *text, size_t length)
 enum next
 login_user(struct login *login, const char *argument, size_t length)
 {
+	if (!login_may_say_password(login))
+		return login_needs_tls(login);
 	if (length == 0 || length >= sizeof login->name ||
 		!is_printable(argument, length))
 		return login_error(login, "-ERR USER needs a name");
@@ -223,6 +225,8 @@ login_pass(struct login *login, const char *argument, size_t length)
 	char octets[2 + AUTH_NAME_MAX + PASSWORD_MAX];
 	size_t name = strlen(login->name);
 
+	if (!login_may_say_password(login))
+		return login_needs_tls(login);
 	if (login->name[0] == 0)
 		return login_error(login, "-ERR USER first");
 	if (length == 0 || length > PASSWORD_MAX)
@@ -248,7 +252,7 @@ list_mechanisms(struct login *login)
 {
 	char list[AUTH_LIST_MAX];
 
-	auth_mechanisms_list(login->mechanisms, &login->channel, list);
+	auth_mechanisms_list(login_mechanisms(login), &login->channel, list);
 	enum next next = login_reply(login, "+OK");
 	for (char *word = list; *word != 0 && next == NEXT_COMMAND;) {
 		size_t len = strcspn(word, " ");
@@ -275,6 +279,10 @@ login_auth(struct login *login, const char *argument, size_t length)
 	if (length == 0)
 		return list_mechanisms(login);
 	enum auth_mechanism mechanism = auth_mechanism_find(argument, word);
+	if (mechanism != 0 &&
+		(login_mechanisms(login) & 1u << mechanism) == 0 &&
+		(login->mechanisms & 1u << mechanism) != 0)
+		return login_needs_tls(login);
 	if (mechanism == 0 || !auth_mechanism_is_offered(login->mechanisms,
 				      mechanism, &login->channel))
 		return login_error(login, "-ERR not a way to log in here");

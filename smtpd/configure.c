@@ -8,6 +8,7 @@
 #include "smtpd/networks.h"
 #include "smtpd/patterns.h"
 #include "smtpd/submission.h"
+#include "smtpd/tlsclients.h"
 
 /* The largest databytes, in octets. */
 #define DATABYTES_MAX (INT64_C(1) << 40)
@@ -63,6 +64,10 @@ static const struct setting SETTINGS[] = {
 	{"senderlogins", SETTING_LIST, NULL, 0, 0, AT(senderlogins),
 		"logins, each with patterns of addresses that belong to it "
 		"too"},
+	{"tlsclients", SETTING_LIST, NULL, 0, 0, AT(tls_clients),
+		"certificates of clients that may relay"},
+	{"receivedlogin", SETTING_SWITCH, "0", 0, 0, AT(received_login),
+		"1: the Received field names who has logged in"},
 	{"accounthourly", SETTING_NUMBER, "1000", 0, COUNTER_AMOUNT_MAX,
 		AT(account_hourly),
 		"the most recipients of one login in an hour; 0 for no limit"},
@@ -118,6 +123,8 @@ check_lists(const struct smtpd_settings *settings, char *why, size_t size)
 		return -1;
 	if (networks_check(
 		    &settings->proxies, "proxies", proxy_words, why, size) < 0)
+		return -1;
+	if (tlsclients_check(&settings->tls_clients, why, size) < 0)
 		return -1;
 	return networks_check(&settings->xclients, "xclients", NULL, why, size);
 }

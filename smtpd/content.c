@@ -36,6 +36,9 @@ submit_trace(struct session *session)
 				     ? envelope->recipient[0].address
 				     : NULL,
 		.time_s = time(NULL),
+		.cipher = session->peer.has_tls ? session->peer.tls_cipher : "",
+		.login = session->settings.received_login ? session->peer.login
+							  : "",
 	};
 
 	return submit(session, field, trace_write(field, sizeof field, &trace));

@@ -9,9 +9,8 @@
 #define FIELD_MAX 330
 #define HELLO_MAX 130
 
-/* A stranger's text as one word; what is too long ends in "...". */
-static const char *
-word(char *into, size_t size, const char *text)
+const char *
+decision_word(char *into, size_t size, const char *text)
 {
 	size_t at = 0;
 
@@ -42,9 +41,9 @@ address(char into[FIELD_MAX], const char *text)
 	char whole[FIELD_MAX];
 
 	if (text == NULL)
-		return word(into, FIELD_MAX, "");
+		return decision_word(into, FIELD_MAX, "");
 	snprintf(whole, sizeof whole, "<%s>", text);
-	return word(into, FIELD_MAX, whole);
+	return decision_word(into, FIELD_MAX, whole);
 }
 
 static const char *
@@ -87,8 +86,9 @@ decision_log(const struct session *session, const struct decision *decision)
 	log_line("verdict=%s at=%s client=%s helo=%s from=%s to=%s rule=%s "
 		 "code=%d id=%s recipients=%u octets=%" PRIu64 " why=%s",
 		verdict_of(decision->code), decision->at,
-		word(client_field, sizeof client_field, session->peer.address),
-		word(hello_field, sizeof hello_field, hello),
+		decision_word(client_field, sizeof client_field,
+			session->peer.address),
+		decision_word(hello_field, sizeof hello_field, hello),
 		address(from_field, from), address(to_field, to),
 		rule_of(rule, decision->rule), decision->code,
 		*id != 0 ? id : "-", (unsigned)envelope->recipients,

@@ -27,6 +27,10 @@ struct decision {
 	uint64_t octets;   /* of the content */
 };
 
+/* A stranger's text as one word of the log, "-" for ""; what does not fit into
+ * size (at least 12) ends in "...". Returns into. */
+const char *decision_word(char *into, size_t size, const char *text);
+
 void
 decision_log(const struct session *session, const struct decision *decision);
 

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
 #include "smtpd/peer.h"
@@ -9,6 +10,7 @@
 #include "smtpd/judge.h"
 #include "smtpd/networks.h"
 #include "smtpd/proxy.h"
+#include "smtpd/stop.h"
 
 static void
 name_peer(char into[SESSION_NAME_MAX + 1], const char *variable)
@@ -37,6 +39,8 @@ peer_change(struct session *session, const char *address, const char *name)
 	session_name(peer->name, name, strlen(name));
 	peer->hello[0] = peer->login[0] = 0;
 	peer->is_extended = false;
+	/* TLS is the connection's; its certificate is not this client's. */
+	memset(&peer->channel, 0, sizeof peer->channel);
 	struct verdict verdict =
 		judge_client(session, address, name, why, sizeof why);
 	if (*why != 0)
@@ -75,6 +79,55 @@ read_header(
 				       deadline_left_ms(deadline_ms) > 0
 			       ? PROXY_NONE
 			       : PROXY_MORE;
+	}
+}
+
+/* Octets that can be read, left where they are; -1 for none until the deadline. */
+static ssize_t
+peek(const struct session *session, char *into, size_t size,
+	int64_t deadline_ms)
+{
+	if (stop_wait_input(session, deadline_ms) != STOP_INPUT)
+		return -1;
+	ssize_t got =
+		recv(session->input.fd, into, size, MSG_PEEK | MSG_DONTWAIT);
+	return got > 0 ? got : -1;
+}
+
+/*
+ * The same where a handshake follows: what comes after the header is not ours to
+ * read.
+ */
+static enum proxy_result
+read_header_alone(
+	struct session *session, bool is_required, struct proxy_header *header)
+{
+	int64_t deadline_ms = deadline_after_ms(PEER_PROXY_MS);
+	int64_t first_ms = is_required ? deadline_ms
+				       : deadline_after_ms(PEER_PROXY_FIRST_MS);
+	char octets[PROXY_HEADER_MAX + 1];
+	size_t taken = 0;
+
+	for (;;) {
+		ssize_t got =
+			peek(session, octets + taken, sizeof octets - taken,
+				taken == 0 ? first_ms : deadline_ms);
+		if (got < 0)
+			return taken == 0 && !is_required ? PROXY_NONE
+							  : PROXY_MORE;
+		size_t len = taken + (size_t)got;
+		enum proxy_result result = proxy_scan(octets, len, header);
+		if (result == PROXY_NONE)
+			return taken == 0 ? PROXY_NONE : PROXY_BAD;
+		if (result != PROXY_MORE && result != PROXY_BAD)
+			len = header->octets;
+		(void)recv(session->input.fd, octets + taken, len - taken,
+			MSG_DONTWAIT);
+		taken = len;
+		/* Nothing of it is in the line reader. */
+		header->octets = 0;
+		if (result != PROXY_MORE)
+			return result;
 	}
 }
 
@@ -121,7 +174,10 @@ receive_header(struct session *session)
 	if (line == 0)
 		return (struct reply){0};
 	bool is_required = strcmp(word, "optional") != 0;
-	enum proxy_result result = read_header(session, is_required, &header);
+	enum proxy_result result =
+		session->tls.is_first
+			? read_header_alone(session, is_required, &header)
+			: read_header(session, is_required, &header);
 	switch (result) {
 	case PROXY_CLIENT:
 	case PROXY_UNKNOWN:

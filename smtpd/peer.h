@@ -9,7 +9,8 @@
  * Once the client is another, nothing that tcpserver's rules gave the peer holds
  * any more: RELAYCLIENT and DATABYTES are those that the same rules give the
  * client's own address, and a client that they deny is sent away. A proxy that
- * does not say who stands behind it gets no relaying and control/databytes.
+ * does not say who stands behind it gets no relaying and control/databytes. The
+ * same goes for a certificate that the peer showed.
  */
 
 #include <stddef.h>

@@ -23,6 +23,7 @@
 #include "lib/output.h"
 #include "lib/reply.h"
 #include "lib/settings.h"
+#include "lib/tls_server.h"
 #include "queue/submit.h"
 #include "smtpd/content.h"
 #include "smtpd/header.h"
@@ -63,6 +64,8 @@ struct smtpd_settings {
 	int64_t hide_client;  /* in that, no client in the Received field */
 	int64_t sender_login; /* in that, senders belong to the login */
 	struct setting_list senderlogins;
+	struct setting_list tls_clients; /* smtpd/tlsclients.h */
+	int64_t received_login; /* the Received field names the login */
 	/* Recipients of one login; 0: no limit. */
 	int64_t account_hourly, account_daily;
 };
@@ -87,8 +90,11 @@ struct peer {
 	char login[SESSION_NAME_MAX + 1];   /* by AUTH, XCLIENT; "" for none */
 	bool is_extended;		    /* EHLO */
 	bool may_xclient; /* control/xclients lists the connection's peer */
-	bool has_tls;	  /* what passes is encrypted; channel says more */
+	bool is_named;	  /* by XCLIENT */
+	bool has_authenticated; /* by AUTH */
+	bool has_tls; /* what passes is encrypted; channel says more */
 	struct auth_channel channel;
+	char tls_protocol[24], tls_cipher[72]; /* a word each, with has_tls */
 };
 
 /* From MAIL to the reply after the content. */
@@ -115,6 +121,7 @@ struct session {
 	struct transaction transaction;
 	int resolve_fd; /* the connection to resolve; -1: none */
 	int stop_fd;	/* tells of SIGTERM (smtpd/stop.h); -1: none */
+	struct tls_server tls;
 	struct limits limits;
 	struct transcript transcript;
 	int64_t errors;		/* bad commands so far */

@@ -9,8 +9,9 @@
  * rules.
  * Promises 250 after the content only when queue-inject has made the message
  * durable; for everything that is not so, a reply of 4xx or 5xx or none.
- * Never touches the queue or a mailbox, looks into a user database, or connects
- * to anything but the sockets submit, resolve, lookup and count.
+ * Never touches the queue or a mailbox, looks into a user database, sees a key, or
+ * connects to anything but the sockets submit, filter, resolve, lookup, count, auth
+ * and tls.
  */
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include "smtpd/peer.h"
 #include "smtpd/configure.h"
 #include "smtpd/stop.h"
+#include "smtpd/tls.h"
 #include "smtpd/verbs.h"
 
 static const struct role ROLE = {
@@ -45,7 +47,7 @@ session_new(void)
 	if (session == NULL)
 		return NULL;
 	session->state = SESSION_CONNECTED;
-	session->resolve_fd = session->stop_fd = -1;
+	session->resolve_fd = session->stop_fd = session->tls.fd = -1;
 	COUNTER_CLOSED(&session->limits.counter);
 	SUBMISSION_CLOSED(&session->transaction.submission);
 	/* Until the settings are read. */
@@ -75,6 +77,7 @@ session_free(struct session *session)
 {
 	session_end_transaction(session);
 	drain(session);
+	tls_server_close(&session->tls);
 	if (session->resolve_fd >= 0)
 		close(session->resolve_fd);
 	if (session->stop_fd >= 0)
@@ -91,7 +94,9 @@ refuse_service(struct session *session, const char *why)
 
 	log_line("%s", why);
 	reply.close_after = 1;
-	session_reply(session, &reply);
+	/* Who waits for a handshake understands no words. */
+	if (!session->tls.is_first)
+		session_reply(session, &reply);
 	session_free(session);
 	return STATUS_TEMPORARY;
 }
@@ -145,9 +150,13 @@ converse(struct session *session)
 	transcript_client(session);
 	if (reply.code == 220)
 		reply = limits_client(session, reply);
+	if (session->tls.is_first &&
+		(reply.code != 220 || tls_start_first(session) < 0))
+		return;
 	if (reply.code == 220)
 		reply = limits_greet(session, reply);
-	while (!session->is_lost && session_reply(session, &reply) == 0 &&
+	while (!session->is_lost &&
+		(reply.code == 0 || session_reply(session, &reply) == 0) &&
 		!reply.close_after)
 		reply = next_reply(session);
 }
@@ -168,6 +177,8 @@ main(void)
 	if (stop_start(session) < 0)
 		log_line("signalfd: %s", strerror(errno));
 	if (home_open(&session->home, why, sizeof why) < 0 ||
+		tls_server_find(
+			&session->tls, &session->home, why, sizeof why) < 0 ||
 		configure(session, false, why, sizeof why) < 0 ||
 		role_take(&ROLE, &session->home, why, sizeof why) < 0)
 		return refuse_service(session, why);

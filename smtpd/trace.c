@@ -37,6 +37,30 @@ trace_protocol(
 	return WORDS[is_utf8][has_tls][is_authenticated];
 }
 
+/* A comment behind the protocol. */
+static void
+write_login(char *into, size_t size, const char *login)
+{
+	char shown[WORD_MAX + 1];
+
+	*into = 0;
+	if (login == NULL || *login == 0)
+		return;
+	escape_line(shown, sizeof shown, login, strlen(login), ESCAPE_COMMENT);
+	snprintf(into, size, " (login %s)", shown);
+}
+
+/* The last clause (RFC 8314 section 4.3). */
+static void
+write_cipher(char *into, size_t size, const char *cipher)
+{
+	char shown[WORD_MAX + 1];
+
+	*into = 0;
+	if (cipher != NULL && *cipher != 0)
+		snprintf(into, size, "\n\ttls %s", word(shown, cipher));
+}
+
 size_t
 trace_write(char *buffer, size_t size, const struct trace *trace)
 {
@@ -53,12 +77,15 @@ trace_write(char *buffer, size_t size, const struct trace *trace)
 		snprintf(from, sizeof from, "from %s (%s [%s%s])\n\t",
 			word(hello, trace->hello), word(name, trace->name),
 			is_ipv6 ? "IPv6:" : "", word(address, trace->address));
+	char login[WORD_MAX + 20], cipher[WORD_MAX + 20];
+	write_login(login, sizeof login, trace->login);
+	write_cipher(cipher, sizeof cipher, trace->cipher);
 	int made = snprintf(buffer, size,
-		"Received: %sby %s with %s id %s%s%s%s;\n\t%s\n", from,
-		trace->me, trace->protocol, trace->id,
+		"Received: %sby %s with %s%s id %s%s%s%s%s;\n\t%s\n", from,
+		trace->me, trace->protocol, login, trace->id,
 		recipient != NULL ? "\n\tfor <" : "",
 		recipient != NULL ? recipient : "",
-		recipient != NULL ? ">" : "", date);
+		recipient != NULL ? ">" : "", cipher, date);
 	if (made < 0 || (size_t)made >= size)
 		return 0;
 	return (size_t)made;

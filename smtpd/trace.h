@@ -24,6 +24,9 @@ struct trace {
 	const char *recipient; /* the only one, as text; NULL if not so */
 	int64_t time_s;
 	bool is_hidden; /* nothing of the client stands in it */
+	/* RFC 8314 section 4.3; NULL or "" without TLS. */
+	const char *cipher;
+	const char *login; /* who has logged in; NULL or "" is left out */
 };
 
 /*

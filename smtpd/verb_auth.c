@@ -57,6 +57,7 @@ answer(struct session *session, const struct sasl_front *front,
 	switch (result) {
 	case SASL_FRONT_YES:
 		submission_login(session, front->account);
+		session->peer.has_authenticated = true;
 		session->policy.may_relay = true;
 		return reply_make(235, "2.7.0", "welcome");
 	case SASL_FRONT_NO:
@@ -118,6 +119,18 @@ run(struct session *session, enum auth_mechanism mechanism, const char *initial,
 	return reply;
 }
 
+static struct reply
+needs_tls(const struct session *session)
+{
+	if (session->tls.way == TLS_WAY_NONE)
+		log_line("client=%s cannot log in: there is no TLS, for which "
+			 "tlsd needs a certificate, and control/authclear "
+			 "is not 1",
+			session->peer.address);
+	return reply_make(
+		538, "5.7.11", "logging in needs an encrypted connection");
+}
+
 /* Why there can be no login now. Code 0: there can. */
 static struct reply
 out_of_order(const struct session *session)
@@ -128,8 +141,7 @@ out_of_order(const struct session *session)
 		return reply_make(503, "5.5.1", "you are logged in already");
 	session_mechanisms(session, list);
 	if (*list == 0 && session->mechanisms != 0)
-		return reply_make(538, "5.7.11",
-			"logging in needs an encrypted connection");
+		return needs_tls(session);
 	if (*list == 0)
 		return reply_make(502, "5.5.1", "command not implemented");
 	if (session->state == SESSION_CONNECTED || !session->peer.is_extended)

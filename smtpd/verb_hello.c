@@ -1,5 +1,6 @@
 #include "smtpd/decision.h"
 #include "smtpd/judge.h"
+#include "smtpd/tls.h"
 #include "smtpd/verbs.h"
 
 /* HELO and EHLO: who the client says it is. Both end a transaction. */
@@ -61,6 +62,8 @@ verb_ehlo(struct session *session, const char *argument, size_t len)
 	reply_add(&reply, "SMTPUTF8");
 	reply_add(&reply, "CHUNKING");
 	add_limits(session, &reply);
+	if (tls_is_offered(session))
+		reply_add(&reply, "STARTTLS");
 	if (session->peer.has_tls)
 		reply_add(&reply, "REQUIRETLS");
 	reply_add(&reply, "VRFY");

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -71,6 +72,18 @@ read_argument(const struct session *session, const char *argument, size_t len,
 	return (struct reply){0};
 }
 
+/* "TLSv1.3 TLS_AES_128_GCM_SHA256", or nothing. NULL without memory. */
+static char *
+describe_tls(const struct peer *peer)
+{
+	char text[sizeof peer->tls_protocol + sizeof peer->tls_cipher + 1] = "";
+
+	if (peer->has_tls)
+		snprintf(text, sizeof text, "%s %s", peer->tls_protocol,
+			peer->tls_cipher);
+	return strdup(text);
+}
+
 /* The parts of the envelope that are known now. 0, or -1 without memory. */
 static int
 fill_envelope(struct session *session, const struct mail *mail)
@@ -96,7 +109,7 @@ fill_envelope(struct session *session, const struct mail *mail)
 	origin->protocol = strdup(trace_protocol(peer->is_extended,
 		mail->parameters.smtputf8, peer->has_tls, peer->login[0] != 0));
 	origin->authenticated = strdup(peer->login);
-	origin->tls = strdup("");
+	origin->tls = describe_tls(peer);
 	if (envelope->reverse_path != NULL && envelope->envid != NULL &&
 		origin->client_address != NULL && origin->client_name != NULL &&
 		origin->hello != NULL && origin->protocol != NULL &&

@@ -39,6 +39,7 @@ become(struct session *session, const struct xclient *xclient)
 		: xclient->has_address ? ""
 				       : before.name,
 		"");
+	peer->is_named = true;
 	struct reply reply = peer_change(session, address, name);
 	transcript_client(session);
 	if (reply.code == 220)

@@ -37,7 +37,7 @@ static const struct verb {
 	{"SEND", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"SOML", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
 	{"SAML", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
-	{"STARTTLS", SESSION_ANY, ARGUMENT_ANY, verb_unimplemented},
+	{"STARTTLS", SESSION_ANY, ARGUMENT_ANY, verb_starttls},
 	{"AUTH", SESSION_ANY, ARGUMENT_ANY, verb_auth},
 	{"ETRN", SESSION_GREETED, ARGUMENT_NEEDED, verb_etrn},
 	/* A browser was made to talk to us: what follows is not for a server

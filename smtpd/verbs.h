@@ -16,7 +16,8 @@
 /*
  * Carries out a command with its argument (argument[0..len), blanks at both ends
  * stripped) and returns the reply; with close_after the session ends after it,
- * and with session->is_lost it has ended already and the reply is not sent.
+ * and with session->is_lost it has ended already and the reply is not sent. A code
+ * of 0 is no reply: all has been said.
  */
 typedef struct reply
 verb_handler(struct session *session, const char *argument, size_t len);
@@ -27,6 +28,7 @@ verb_handler verb_rcpt;					  /* verb_rcpt.c */
 verb_handler verb_xclient;				  /* verb_xclient.c */
 verb_handler verb_auth;					  /* verb_auth.c */
 verb_handler verb_etrn;					  /* verb_etrn.c */
+verb_handler verb_starttls;				  /* verb_tls.c */
 verb_handler verb_data;					  /* verb_data.c */
 verb_handler verb_bdat;					  /* verb_bdat.c */
 verb_handler verb_rset, verb_noop, verb_quit, verb_vrfy;  /* verb_rest.c */

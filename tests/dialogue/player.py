@@ -11,6 +11,7 @@ A transcript is a text file; the first characters of a line say what it is:
                  "@queue gone": there is none; "@queue lose": no answer
   @resolve gone  there is no address service
   @lookup gone   there is no service that asks DNS
+  @tls refuse    there is a service for TLS, which wants no session
   @rules TEXT    the rules of tcprules, as control/tcp.smtp.cdb
   @client A N L  who the message's client is: address, name, login; without it
                  192.0.2.1 client.example, and no login
@@ -82,7 +83,7 @@ class Transcript:
                         "rcpthosts": b"host.test\nbackup.test",
                         "errordelay": b"0"}
         self.env, self.queue, self.resolve = {}, [], ""
-        self.lookup, self.rules = "", None
+        self.lookup, self.rules, self.tls = "", None, ""
         self.client = ["192.0.2.1", "client.example", ""]
         self.modes, self.status = MODES, 0
         self.steps = []         # ("C", octets), ("S", text), ("close", )
@@ -138,6 +139,8 @@ class Transcript:
             self.resolve = rest
         elif word == "lookup":
             self.lookup = rest
+        elif word == "tls":
+            self.tls = rest
         elif word == "rules":
             self.rules = octets(rest)
         elif word == "client":
@@ -408,6 +411,27 @@ class Lookup(Service):
                                         b"as DNS says"))
 
 
+class Tls(Service):
+    """Refuses (lib/tls.h)."""
+    MAGIC, REQUEST, REFUSED = 0x6b746c31, 12 + 256 + 256 + 64, 2
+
+    def __init__(self, home, uid):
+        super().__init__(os.path.join(home, "socket/tls"),
+                         socket.SOCK_SEQPACKET, uid)
+
+    def serve(self, connection):
+        record = connection.recv(4096)
+        magic, service, check = struct.unpack("=III", record[:12])
+        if (len(record), magic, service, check) == \
+                (self.REQUEST, self.MAGIC, 1, 0):
+            head = struct.pack("=IIIII", self.MAGIC, self.REFUSED, 0, 0, 0)
+            middle = bytes(16 + 64 + 256 + 65)
+            middle += bytes(-len(head + middle) % 4)
+            channel = bytes(8 + 32 + 64 + 256)
+            text = b"not today".ljust(200, b"\0")
+            connection.send(head + middle + channel + text)
+
+
 # --- one session -------------------------------------------------------------
 
 class Home:
@@ -434,7 +458,9 @@ class Home:
                            input=transcript.rules + b"\n", check=True,
                            cwd=os.path.join(self.folder, "control"))
             os.chmod(os.path.join(self.folder, "control/tcp.smtp.cdb"), 0o644)
-        self.queue = self.resolve = self.lookup = None
+        self.queue = self.resolve = self.lookup = self.tls = None
+        if transcript.tls == "refuse":
+            self.tls = Tls(self.folder, self.uid)
         if transcript.lookup != "gone":
             self.lookup = Lookup(self.folder, self.uid)
         if transcript.queue[:1] != ["gone"]:
@@ -444,7 +470,8 @@ class Home:
             self.resolve = Resolve(self.folder, self.uid)
 
     def end(self):
-        for service in (self.queue, self.resolve, self.lookup):
+        for service in (self.queue, self.resolve, self.lookup,
+                        self.tls):
             if service:
                 service.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

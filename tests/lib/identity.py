@@ -104,7 +104,8 @@ def long_lived(host):
             tap.same(process.name, service, f"{service} is one process")
             is_role(process, service)
         elif service != "warden":
-            user = "_keep-pop3d" if service == "pop3d" else "_keep-smtpd"
+            user = "_keep-pop3d" if service.startswith("pop3") \
+                else "_keep-smtpd"
             tap.same(process.name, "tcpserver", f"{service} is a tcpserver")
             is_user(process, user, "keep-suite", (), f"{service}'s tcpserver")
     warden = Process(host.pid("warden"))

@@ -24,9 +24,9 @@ from tap import wait_for
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SERVICES = ("authd", "countd", "local", "lookup", "pop3d", "queue-filter",
+SERVICES = ("authd", "countd", "local", "lookup", "pop3d", "pop3s", "queue-filter",
             "queue-inject", "queue-runner", "remote", "resolve", "smtpd",
-            "submission", "warden")
+            "submission", "submissions", "warden")
 INSIDE = "KEEPMAIL_TEST_INSIDE"
 
 
@@ -222,11 +222,13 @@ class Installed:
         run("tcprules", "tcp.submission.cdb", "tcp.submission.tmp",
             cwd=f"{self.home}/control",
             input='127.:allow,RELAYCLIENT=""\n:deny\n')
+        # Without a certificate nobody would fetch mail.
+        self.control("authclearpop3", "1\n")
         if self.separate:
             return
         run("sed", "-i", r"s/^\([A-Z0-9]*_LISTEN\)=.*/\1=127.0.0.1/",
             f"{self.home}/service/settings")
-        for name in ("smtp", "submission", "pop3"):
+        for name in ("smtp", "submission", "submissions", "pop3", "pop3s"):
             with open(f"{self.home}/port/{name}", "w") as file:
                 file.write("0\n")
 

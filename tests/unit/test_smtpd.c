@@ -52,6 +52,18 @@ trace_forms(void **state)
 		"\tby host.test with SMTP id 0123456789abcdefghjk\n"
 		"\tfor <\"a b\"@host.test>;\n"
 		"\tTue, 14 Nov 2023 22:13:20 +0000\n");
+
+	trace.is_hidden = true;
+	trace.recipient = NULL;
+	trace.protocol = "ESMTPSA";
+	trace.cipher = "TLS_AES_128_GCM_SHA256";
+	trace.login = "ann@host.test) x";
+	trace_write(field, sizeof field, &trace);
+	assert_string_equal(field,
+		"Received: by host.test with ESMTPSA (login ann@host.test? x) "
+		"id 0123456789abcdefghjk\n"
+		"\ttls TLS_AES_128_GCM_SHA256;\n"
+		"\tTue, 14 Nov 2023 22:13:20 +0000\n");
 }
 
 static void
@@ -59,7 +71,7 @@ trace_longest(void **state)
 {
 	char text[3000], field[TRACE_MAX];
 	struct trace trace = {text, text, text, "host.test", "ESMTP",
-		"0123456789abcdefghjk", text, INT64_MAX, false};
+		"0123456789abcdefghjk", text, INT64_MAX, false, text, text};
 
 	(void)state;
 	memset(text, 'x', sizeof text - 1);

@@ -183,6 +183,41 @@ class Instance:
                 raise RuntimeError(f"{service} did not come back\n"
                                    + self.logs())
 
+    def svc(self, option, *services):
+        """Sends services a signal (svc(8)). With -d and -dk waits until they are
+        down, with -u until they run."""
+        subprocess.run(["svc", option] +
+                       [os.path.join(self.home, "service", service)
+                        for service in services], check=True)
+        for service in services if option in ("-d", "-dk", "-u") else ():
+            if not wait_for(lambda: (self.pid(service) != 0)
+                            == (option == "-u"), 20):
+                raise RuntimeError(f"svc {option} {service}\n" + self.logs())
+
+    def put(self, path, octets):
+        """Puts a file into the queue, whole from the first look. Its path."""
+        path = os.path.join(self.queue, path)
+        hidden = os.path.join(self.home, "new-file")
+        with open(hidden, "wb") as file:
+            file.write(octets)
+        os.chmod(hidden, 0o664)
+        self.give(hidden)
+        if not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path))
+            self.give(os.path.dirname(path))
+        os.rename(hidden, path)
+        return path
+
+    def ring(self, line, fifo="runner"):
+        """Writes a line into a FIFO of the queue, if anybody reads it."""
+        try:
+            fd = os.open(os.path.join(self.queue, "wake", fifo),
+                         os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return
+        os.write(fd, line.encode() + b"\n")
+        os.close(fd)
+
     def starts(self, service):
         """How often a long-lived service has begun its work."""
         return len(re.findall(r"[: ](?:takes|answers|runs)\b",

@@ -6,11 +6,11 @@ in a mailbox here. All other domains are routed to a receiver, which gets nothin
 import os
 import socket
 import sys
-import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, wait_for
 from instance import Instance
+from sink import Listener
 
 tap = Tap()
 
@@ -108,27 +108,11 @@ SENDERS = ["<ann@client.test>", "<>", "<{u}>", "<postmaster@{d}>",
            "<\"{u}\"@far.test>", "<ann@localhost>", "<ann@[127.0.0.1]>"]
 
 
-class Receiver:
+class Receiver(Listener):
     """Counts who connects."""
 
-    def __init__(self):
-        self.connections = 0
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=50)
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            with client:
-                client.sendall(b"554 no mail here\r\n")
-
-    def close(self):
-        self.socket.close()
+    def talk(self, client):
+        client.sendall(b"554 no mail here\r\n")
 
 
 class Client:

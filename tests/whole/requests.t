@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import re
-import socket
 import struct
 import subprocess
 import sys
@@ -18,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import queuefile as q
 from tap import Tap, wait_for
 from instance import BUILD, Instance
+from sink import Sink
 
 tap = Tap()
 HOLD, RELEASE, DELETE, BOUNCE, RETRY, ROUTE = range(1, 7)
@@ -25,108 +25,27 @@ NOWHERE = "0" * 32
 QUOTED = '"la\\"later"@two.test'
 
 
-class Host:
-    """An SMTP server: puts later@ off, lets slow@ wait until gate is set, takes
-    everybody else. While it is closed, nothing listens at its port."""
+class Host(Sink):
+    """Puts later@ off, lets slow@ wait until gate is set, takes everybody else."""
 
-    def __init__(self, open_now=True):
-        self.taken = []
-        self.tried = []
+    def __init__(self, is_kind=False, **more):
         self.gate = threading.Event()
-        self.is_kind = False
-        self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        if open_now:
-            self.listen()
+        self.is_kind = is_kind
+        super().__init__(**more)
 
-    def listen(self):
-        self.socket.listen(50)
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection = self.socket.accept()[0]
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(connection,),
-                             daemon=True).start()
-
-    def talk(self, connection):
-        stream = connection.makefile("rwb")
-
-        def say(words):
-            stream.write(words + b"\r\n")
-            stream.flush()
-        try:
-            say(b"220 sink.test")
-            for line in stream:
-                verb = line[:4].upper()
-                if verb == b"RCPT":
-                    self.tried.append(line)
-                    if b"slow" in line:
-                        self.gate.wait(60)
-                    say(b"450 4.2.0 later" if b"later" in line
-                        and not self.is_kind else b"250 ok")
-                elif verb == b"DATA":
-                    say(b"354 go")
-                    octets = b""
-                    for line in stream:
-                        if line == b".\r\n":
-                            break
-                        octets += line
-                    self.taken.append(octets)
-                    say(b"250 ok")
-                elif verb == b"QUIT":
-                    say(b"221 bye")
-                    return
-                else:
-                    say(b"250 ok")
-        except OSError:
-            pass
-        finally:
-            connection.close()
-
-    def has(self, subject):
-        return sum(b"Subject: %s\r\n" % subject.encode() in t
-                   for t in self.taken)
-
-
-def svc(flag, *services):
-    subprocess.run(["svc", flag] + [os.path.join(host.home, "service", s)
-                                    for s in services], check=True)
-    for service in services:
-        wait_for(lambda: (host.pid(service) == 0) == (flag == "-d"), 10)
-
-
-def put(path, octets):
-    path = os.path.join(host.queue, path)
-    hidden = os.path.join(host.home, "new-file")
-    with open(hidden, "wb") as file:
-        file.write(octets)
-    os.chmod(hidden, 0o664)
-    host.give(hidden)
-    os.rename(hidden, path)
-    return path
-
-
-def ring(line):
-    try:
-        fd = os.open(os.path.join(host.queue, "wake", "runner"),
-                     os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return
-    os.write(fd, line.encode() + b"\n")
-    os.close(fd)
+    def answer(self, verb, line):
+        if verb == b"RCPT" and b"slow" in line:
+            self.gate.wait(60)
+        return b"450 4.2.0 later" if verb == b"RCPT" and b"later" in line \
+            and not self.is_kind else b"250 ok"
 
 
 def inject(recipients, subject, sender=None, **more):
     name = q.ident()
-    put("incoming/" + name, q.message(
+    host.put("incoming/" + name, q.message(
         host.address if sender is None else sender, recipients,
         content=f"Subject: {subject}\n\nx\n".encode(), **more))
-    ring("incoming/" + name)
+    host.ring("incoming/" + name)
     return name
 
 
@@ -266,7 +185,7 @@ def each_operation():
         if state == "held":
             tap.same(place(name), "held", "it stays held")
             ask("release", name)
-        tap.ok(wait_for(lambda: other.has(f"route-{state}") == 1),
+        tap.ok(wait_for(lambda: other.count(f"route-{state}") == 1),
                "it goes to the other host", host.log("queue-runner")[-2000:])
         tap.ok(wait_for(lambda: place(name) is None), "and is over")
     tap.same([reports(f"delete-{s}") for s in STATES], [0] * 3,
@@ -303,7 +222,7 @@ def at_work():
     ask("delete", "--wait", "0", name)
     sink.gate.set()
     tap.ok(wait_for(lambda: place(name) is None), "a message that ends, ends")
-    tap.same(sink.has("ends"), 1, "it was taken, and nobody denies it")
+    tap.same(sink.count("ends"), 1, "it was taken, and nobody denies it")
     tap.ok("it has come to its end" in host.log("queue-runner"),
            "whoever asked is told so")
 
@@ -332,7 +251,7 @@ def route_is_kept():
     ask("route", f"127.0.0.1:{other.port}", name)
     host.restart("queue-runner")
     ask("release", name)
-    tap.ok(wait_for(lambda: other.has("kept") == 1),
+    tap.ok(wait_for(lambda: other.count("kept") == 1),
            "one that was not, holds after a restart")
     name = inject([host.address], "local")
     run = ask("route", "[127.0.0.1]", q.ident())
@@ -395,7 +314,7 @@ def choosing():
 
 def many():
     """More than a request may name, at work for one after the other."""
-    svc("-d", "queue-runner")
+    host.svc("-d", "queue-runner")
     names = []
     due = time.time() + 3600
     bucket = "deferred/%010x" % (int(due / 60) + 1)
@@ -404,10 +323,10 @@ def many():
     for _ in range(1200):
         name = q.ident()
         names.append(name)
-        put(f"{bucket}/{name}", q.message(
+        host.put(f"{bucket}/{name}", q.message(
             "ann@a.test", ["later@sink.test"],
             outcomes=q.outcome(0, q.DEFERRED, 1, due)))
-    svc("-u", "queue-runner")
+    host.svc("-u", "queue-runner")
     run = ask("hold", "--sender", "ann@a.test")
     tap.same((run.returncode, len(run.stdout.splitlines())), (0, 1200),
              "1200 messages are held") or tap.note(run.stderr[-500:])
@@ -425,8 +344,8 @@ def hints():
         for hint in ("", f"active/{name}", f"deferred/00deadbeef/{name}",
                      f"waiting/{NOWHERE}/10001c88e27/{name}"):
             asked = q.ident()
-            put(f"requests/{asked}", request(HOLD, [name], places=[hint]))
-            ring(f"requests/{asked}")
+            host.put(f"requests/{asked}", request(HOLD, [name], places=[hint]))
+            host.ring(f"requests/{asked}")
             verdicts = answer(asked)
             tap.ok(verdicts and verdicts[0][:2] == (name, 1)
                    and place(name) == "held",
@@ -439,7 +358,7 @@ def hints():
     # a file of that name in a place that it cannot have
     name = q.ident()
     asked = q.ident()
-    put(f"requests/{asked}", request(DELETE, [name]))
+    host.put(f"requests/{asked}", request(DELETE, [name]))
     tap.ok(answer(asked) == [(name, 0, "it is not in the queue")],
            "without a wake-up, too; and what is nowhere is said to be so")
 
@@ -447,25 +366,25 @@ def hints():
 def stopped():
     """A request to a runner that does not run is carried out when it starts."""
     name = deferred("stopped")
-    svc("-d", "queue-runner")
+    host.svc("-d", "queue-runner")
     new = q.ident()
-    put("incoming/" + new, q.message(host.address, ["later@sink.test"]))
+    host.put("incoming/" + new, q.message(host.address, ["later@sink.test"]))
     run = ask("hold", name)
     tap.same((run.returncode, "queue-runner does not run" in run.stderr,
               place(name)), (111, True, "deferred"),
              "a runner that does not run") or tap.note(run.stderr)
     ask("hold", new)
-    svc("-u", "queue-runner")
+    host.svc("-u", "queue-runner")
     tap.ok(comes_to(name, "held"), "it is done when the runner starts")
     tap.ok(comes_to(new, "held"), "to what is in incoming, too",
            host.log("queue-runner")[-1000:])
     # killed with an answer written and the request still there
     asked = q.ident()
-    svc("-d", "queue-runner")
-    put(f"requests/{asked}.done", q.record("A", q.text(name) + b"\1"
+    host.svc("-d", "queue-runner")
+    host.put(f"requests/{asked}.done", q.record("A", q.text(name) + b"\1"
                                            + q.text("released")))
-    put(f"requests/{asked}", request(RELEASE, [name]))
-    svc("-u", "queue-runner")
+    host.put(f"requests/{asked}", request(RELEASE, [name]))
+    host.svc("-u", "queue-runner")
     tap.ok(wait_for(lambda: not os.path.exists(
         os.path.join(host.queue, "requests", asked))), "an answered request "
         "goes")
@@ -477,8 +396,8 @@ def stopped():
     slow = inject(["slow-later@sink.test"], "outlives")
     wait_for(lambda: any(b"slow" in t for t in sink.tried))
     ask("hold", "--wait", "0", slow)
-    svc("-d", "queue-runner")
-    svc("-u", "queue-runner")
+    host.svc("-d", "queue-runner")
+    host.svc("-u", "queue-runner")
     sink.gate.set()
     tap.ok(comes_to(slow, "held"), "a request that waits outlives the runner",
            host.log("queue-runner")[-1500:])
@@ -508,12 +427,12 @@ def hostile():
     }
     for what, octets in bad.items():
         asked = q.ident()
-        put(f"requests/{asked}", octets)
-        ring(f"requests/{asked}")
+        host.put(f"requests/{asked}", octets)
+        host.ring(f"requests/{asked}")
         verdicts = answer(asked)
         tap.ok(verdicts and verdicts[0][:2] == ("", 0), f"refused: {what}",
                verdicts)
-    huge = put(f"requests/{q.ident()}", b"")
+    huge = host.put(f"requests/{q.ident()}", b"")
     os.truncate(huge, 1 << 40)
     target = os.path.join(host.home, "target")
     with open(target, "wb") as file:
@@ -525,11 +444,11 @@ def hostile():
     os.link(target, hard)
     fifo = os.path.join(folder, q.ident())
     os.mkfifo(fifo)
-    closed = put(f"requests/{q.ident()}", good)
+    closed = host.put(f"requests/{q.ident()}", good)
     os.chmod(closed, 0)
     odd = [huge, link, hard, fifo, closed]
     for path in odd:
-        ring("requests/" + os.path.basename(path))
+        host.ring("requests/" + os.path.basename(path))
     for path, what in zip(odd, ("a huge file", "a symbolic link",
                                 "a hard link", "a FIFO", "a closed file")):
         verdicts = answer(os.path.basename(path))
@@ -538,16 +457,16 @@ def hostile():
     tap.ok(os.path.exists(target), "and what a link leads to stays")
     inside = os.path.join(folder, q.ident())
     os.mkdir(inside)
-    names = [put("requests/" + n, good) for n in
+    names = [host.put("requests/" + n, good) for n in
              ("x", "." + q.ident(), q.ident() + "0", q.ident().upper(),
               q.ident() + ".old")]
     for path in names + [inside]:
-        ring("requests/" + os.path.basename(path))
-    ring("requests/../active/" + name)
-    ring("requests/")
+        host.ring("requests/" + os.path.basename(path))
+    host.ring("requests/../active/" + name)
+    host.ring("requests/")
     asked = q.ident()
-    put(f"requests/{asked}", request(RETRY, [name]))
-    ring(f"requests/{asked}")
+    host.put(f"requests/{asked}", request(RETRY, [name]))
+    host.ring(f"requests/{asked}")
     tap.ok(answer(asked)[0][:2] == (name, 1), "the runner goes on")
     tap.same([os.path.lexists(p) for p in names + [inside]], [True] * 6,
              "other names and folders are left alone")
@@ -558,10 +477,10 @@ def hostile():
     tap.same(place(name), "deferred", "the message is where it was")
     # a route in the file that is none: not a sound message
     spoiled = q.ident()
-    put("incoming/" + spoiled, q.message(
+    host.put("incoming/" + spoiled, q.message(
         host.address, ["a@sink.test"],
         outcomes=q.record("V", q.text("../../x"))))
-    ring("incoming/" + spoiled)
+    host.ring("incoming/" + spoiled)
     tap.ok(comes_to(spoiled, "doubtful"), "a file whose route is none is set "
            "apart")
     run = ask("delete", spoiled)
@@ -647,8 +566,7 @@ def front():
                f"keepmail queue-{tool}", run.stdout)
 
 
-sink, other, down = Host(), Host(), Host(open_now=False)
-other.is_kind = True
+sink, other, down = Host(), Host(is_kind=True), Host(is_up=False)
 CASES = (each_operation, at_work, route_is_kept, choosing, many, hints,
          stopped, hostile, strangers, looking, front)
 with Instance() as host:

@@ -5,92 +5,36 @@ what waits survives a restart and is told of."""
 
 import os
 import signal
-import socket
-import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, wait_for
 from instance import Instance
+from sink import Sink
 
 tap = Tap()
 
 
-class Server:
-    """An SMTP server that may be down, slow, or say 4xx; it keeps what it got."""
+class Server(Sink):
+    """May be down, slow, or say 4xx; down at first."""
 
     def __init__(self):
-        self.subjects = []
-        self.open = self.peak = 0
         self.delay_s = 0
-        self.rcpt = b"250 ok\r\n"
-        self.lock = threading.Lock()
-        self.socket = None
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.rcpt = b"250 ok"
+        super().__init__(is_up=False)
 
-    def up(self):
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", self.port))
-        self.socket.listen(100)
-        threading.Thread(target=self.serve, args=(self.socket,),
-                         daemon=True).start()
+    def take(self, octets):
+        time.sleep(self.delay_s)
 
-    def down(self):
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
+    def answer(self, verb, line):
+        return self.rcpt if verb == b"RCPT" else b"250 ok"
 
-    def serve(self, listener):
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            with self.lock:
-                self.open += 1
-                self.peak = max(self.peak, self.open)
-            threading.Thread(target=self.talk, args=(client,),
-                             daemon=True).start()
-
-    def talk(self, client):
-        try:
-            self.speak(client)
-        except OSError:
-            pass
-        with self.lock:
-            self.open -= 1
-
-    def speak(self, client):
-        with client:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.sendall(b"220 sink.test\r\n")
-            file = client.makefile("rb")
-            for line in file:
-                verb = line[:4].upper()
-                if verb == b"DATA":
-                    client.sendall(b"354 go\r\n")
-                    text = []
-                    for data in file:
-                        if data == b".\r\n":
-                            break
-                        text.append(data)
-                    time.sleep(self.delay_s)
-                    with self.lock:
-                        self.subjects += [
-                            data.split(b":")[1].strip().decode()
-                            for data in text if data.startswith(b"Subject:")]
-                    client.sendall(b"250 ok\r\n")
-                elif verb == b"RCPT":
-                    client.sendall(self.rcpt)
-                else:
-                    client.sendall(b"250 ok\r\n")
-                    if verb == b"QUIT":
-                        return
+    @property
+    def subjects(self):
+        return [line[8:].strip().decode() for octets in self.taken
+                for line in octets.splitlines()
+                if line.startswith(b"Subject:")]
 
 
 def inject(sender, recipients, subject, more=b""):
@@ -171,10 +115,8 @@ def burst():
 
 def priority():
     """Precedence: bulk goes after what is not, to the same destination."""
-    slow.subjects.clear()
-    subprocess.run(["svc", "-d", os.path.join(host.home, "service",
-                                              "queue-runner")], check=True)
-    wait_for(lambda: host.pid("queue-runner") == 0)
+    slow.messages.clear()
+    host.svc("-d", "queue-runner")
     for i in range(30):
         inject(f"l{i}@x.test", ["b@slow.test"], f"bulk {i}",
                b"Precedence: bulk\n")
@@ -183,8 +125,7 @@ def priority():
     inject("boss@x.test", ["b@slow.test"], "first",
            b"Precedence: special-delivery\n")
     slow.delay_s = 0.05
-    subprocess.run(["svc", "-u", os.path.join(host.home, "service",
-                                              "queue-runner")], check=True)
+    host.svc("-u", "queue-runner")
     tap.ok(wait_for(lambda: len(slow.subjects) == 41, 60), "all are sent",
            len(slow.subjects))
     place = {subject: i for i, subject in enumerate(slow.subjects)}
@@ -198,12 +139,12 @@ def priority():
 
 def deferred():
     """A 4xx puts one message off; SIGALRM makes it due."""
-    quick.rcpt = b"451 4.3.0 later\r\n"
-    quick.subjects.clear()
+    quick.rcpt = b"451 4.3.0 later"
+    quick.messages.clear()
     inject("ann@x.test", ["b@quick.test"], "later")
     tap.ok(wait_for(lambda: in_folder("deferred"), 10),
            "it is deferred to its minute", host.queued())
-    quick.rcpt = b"250 ok\r\n"
+    quick.rcpt = b"250 ok"
     alarm()
     tap.ok(wait_for(lambda: quick.subjects == ["later"], 10),
            "SIGALRM sends it at once", quick.subjects)
@@ -221,12 +162,9 @@ def told():
     tap.ok(wait_for(lambda: len(in_folder("waiting")) == 1, 20), "it waits")
     before = len(host.delivered())
     # time goes by: the file gets a name and a header of an hour ago
-    subprocess.run(["svc", "-d", os.path.join(host.home, "service",
-                                              "queue-runner")], check=True)
-    wait_for(lambda: host.pid("queue-runner") == 0)
+    host.svc("-d", "queue-runner")
     age(in_folder("waiting")[0], 3600)
-    subprocess.run(["svc", "-u", os.path.join(host.home, "service",
-                                              "queue-runner")], check=True)
+    host.svc("-u", "queue-runner")
     texts = host.wait_delivered(before + 1, 30)
     tap.ok(any(b"\nAction: delayed\n" in text for text in texts),
            "the sender is told of the delay", host.log("queue-runner")[-2000:])

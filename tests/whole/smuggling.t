@@ -8,11 +8,11 @@ import os
 import re
 import socket
 import sys
-import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, wait_for
 from instance import Instance
+from sink import Listener
 
 tap = Tap()
 
@@ -33,34 +33,16 @@ LAX = re.compile(rb"(?:\A|\r\n|\n|\r)\.[\0 ]?(?:\r\r\n|\r\n|\n|\r)")
 STRICT = re.compile(rb"(?:\A|\r\n)\.\r\n")
 
 
-class Receiver:
+class Receiver(Listener):
     """An SMTP server that ends a message where the pattern says."""
 
     def __init__(self, end):
         self.end = end
         self.messages, self.faults = [], []
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=50)
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(client,),
-                             daemon=True).start()
+        super().__init__()
 
     def talk(self, client):
-        with client:
-            client.settimeout(60)
-            try:
-                self.converse(client)
-            except OSError:
-                pass
-
-    def converse(self, client):
+        client.settimeout(60)
         client.sendall(b"220 receiver.test\r\n")
         held = b""
         while True:
@@ -100,9 +82,6 @@ class Receiver:
         self.messages.append(content)
         if re.search(rb"(?<!\r)\n|\r(?!\n)", content):
             self.faults.append("a bare CR or LF: %r" % content[-100:])
-
-    def close(self):
-        self.socket.close()
 
 
 class Client:

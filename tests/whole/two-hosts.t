@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, skip_all, wait_for
 from instance import Instance
+from sink import Sink
 
 DNSMASQ = shutil.which("dnsmasq", path=os.environ["PATH"] + ":/usr/sbin")
 if not DNSMASQ:
@@ -67,64 +67,12 @@ class Names:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Sink:
-    """A small SMTP server that counts connections and keeps messages."""
+class Rude(Sink):
+    greeting = b"554 no mail here"
 
-    def __init__(self, address, port, greeting=b"220 sink.test\r\n"):
-        self.greeting = greeting
-        self.connections = 0
-        self.messages = []  # (reverse-path, recipients, octets)
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind((address, port))
-        self.socket.listen(50)
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
 
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.talk, args=(client,),
-                             daemon=True).start()
-
-    def talk(self, client):
-        with client:
-            client.sendall(self.greeting)
-            if not self.greeting.startswith(b"220"):
-                return
-            file = client.makefile("rb")
-            sender, recipients = None, []
-            for line in file:
-                verb = line[:4].upper()
-                if verb == b"EHLO":
-                    client.sendall(b"250-sink.test\r\n250-PIPELINING\r\n"
-                                   b"250 8BITMIME\r\n")
-                elif verb == b"DATA":
-                    client.sendall(b"354 go\r\n")
-                    text = b""
-                    for data in file:
-                        if data == b".\r\n":
-                            break
-                        text += data
-                    self.messages.append((sender, recipients, text))
-                    recipients = []
-                    client.sendall(b"250 taken\r\n")
-                elif verb == b"QUIT":
-                    client.sendall(b"221 bye\r\n")
-                    return
-                else:
-                    if verb == b"MAIL":
-                        sender, recipients = line.strip(), []
-                    if verb == b"RCPT":
-                        recipients.append(line.strip())
-                    client.sendall(b"250 ok\r\n")
-
-    def close(self):
-        self.socket.close()
+class Good(Sink):
+    extensions = b"250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
 
 
 def between_hosts():
@@ -173,8 +121,8 @@ def preference_order():
                   "--host-record=rude.far.test,127.0.0.22",
                   "--host-record=good.far.test,127.0.0.23",
                   "--host-record=address-only.test,127.0.0.23")
-    rude = Sink("127.0.0.22", port, b"554 no mail here\r\n")
-    good = Sink("127.0.0.23", port)
+    rude = Rude("127.0.0.22", port)
+    good = Good("127.0.0.23", port)
     try:
         with Instance("--nameserver", f"127.0.0.1:{names.port}") as host:
             host.control("remoteport", f"{port}\n")

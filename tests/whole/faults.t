@@ -10,19 +10,16 @@ KEEPMAIL_SEED.
 
 import collections
 import os
-import queue
 import random
 import re
-import shutil
 import sys
-import tempfile
-import threading
 import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(__file__), "..", where)
                 for where in ("lib", "crash")]
 from tap import Tap, skip_all, wait_for
 import host as crash
+import lanes
 from host import ANN, BOB, FAR, FORWARD, LATER, NOBODY, REFUSED
 
 FAULTS = int(os.environ.get("KEEPMAIL_FAULTS", "90"))
@@ -158,35 +155,11 @@ def try_point(host, case, kind, number, times):
     return said, complaints, twice, took
 
 
-def work(host, points, results):
-    """One lane: tries points until there are no more."""
-    host.start_all()
-    try:
-        while True:
-            try:
-                point = points.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                results.append((point, *try_point(host, *point)))
-            except Exception as error:  # told of as that point's failure
-                results.append((point, "", [f"{error!r}"], [], 0))
-            host.revive()
-    finally:
-        host.stop_all()
-
-
 def try_all(hosts, chosen):
-    points, results = queue.Queue(), []
-    for point in chosen:
-        points.put(point)
-    lanes = [threading.Thread(target=work, args=(host, points, results))
-             for host in hosts]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join()
-    return results
+    """(point, said, complaints, what came twice, seconds) of each."""
+    return lanes.try_all(
+        hosts, chosen, lambda host, *point: (point, *try_point(host, *point)),
+        lambda error, *point: (point, "", [f"{error!r}"], [], 0))
 
 
 def fitting(said):
@@ -247,11 +220,7 @@ def main():
     if not crash.build_trace():
         skip_all("this system does not let a process trace its children")
     tap.note(f"seed {SEED}; repeat with KEEPMAIL_SEED={SEED}")
-    folder = tempfile.mkdtemp(prefix="keepmail-faults.")
-    os.chmod(folder, 0o755)
-    try:
-        peer = crash.Peer()
-        hosts = [crash.Host(folder, f"h{n}", peer).make() for n in range(LANES)]
+    with lanes.hosts("faults", LANES) as hosts:
         clean = try_all(hosts, [(case, "EIO", NEVER, 1) for case in CASES])
         for point, said, complaints, _, _ in clean:
             tap.ok(fitting(said).get("EIO") and not complaints,
@@ -268,8 +237,6 @@ def main():
             tap.note(f"{name_of(x[0][0])} {x[0][1:]} took {x[4]:.1f} s")
         tap.ok(sum("failed " in x[1] for x in results) > len(results) / 2,
                f"{len(results)} of {total} possible faults were tried")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 main()

@@ -10,19 +10,16 @@ chosen by KEEPMAIL_SEED.
 
 import collections
 import os
-import queue
 import random
 import re
-import shutil
 import sys
-import tempfile
-import threading
 import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(__file__), "..", where)
                 for where in ("lib", "crash")]
 from tap import Tap, skip_all
 import host as crash
+import lanes
 from host import ANN, BOB, FAR, FORWARD, LATER, NOBODY, REFUSED
 
 STOPS = int(os.environ.get("KEEPMAIL_STOPS", "0"))
@@ -111,35 +108,11 @@ def try_point(host, case, number):
             int(calls.group(1)) if calls else 0, complaints)
 
 
-def work(host, points, results):
-    """One lane: tries points until there are no more."""
-    host.start_all()
-    try:
-        while True:
-            try:
-                point = points.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                results.append((*point, *try_point(host, *point)))
-            except Exception as error:  # told of as that point's failure
-                results.append((*point, "", 0, [f"{error!r}"]))
-            host.revive()
-    finally:
-        host.stop_all()
-
-
 def try_all(hosts, chosen):
-    points, results = queue.Queue(), []
-    for point in chosen:
-        points.put(point)
-    lanes = [threading.Thread(target=work, args=(host, points, results))
-             for host in hosts]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join()
-    return results
+    """(case, number, call, calls counted, complaints) of each."""
+    return lanes.try_all(
+        hosts, chosen, lambda host, *point: (*point, *try_point(host, *point)),
+        lambda error, *point: (*point, "", 0, [f"{error!r}"]))
 
 
 def report(case, results, total):
@@ -149,7 +122,7 @@ def report(case, results, total):
     calls = collections.Counter(x[2] for x in stopped)
     bad = [x for x in mine if x[4]]
     what = f"{program} ({who} of its processes)"
-    tap.ok(stopped, f"{what}: stopped at {len(stopped)} of about {total} calls:"
+    tap.ok(stopped or not mine, f"{what}: stopped at {len(stopped)} of about {total} calls:"
            f" {', '.join(f'{n} {name}' for name, n in sorted(calls.items()))}")
     tap.ok(not bad, f"{what}: one outcome for each recipient after each stop",
            "\n".join(f"at call {x[1]} ({x[2]}):\n" + "\n".join(x[4])
@@ -160,11 +133,7 @@ def main():
     if not crash.build_trace():
         skip_all("this system does not let a process trace its children")
     tap.note(f"seed {SEED}; repeat with KEEPMAIL_SEED={SEED}")
-    folder = tempfile.mkdtemp(prefix="keepmail-stop.")
-    os.chmod(folder, 0o755)
-    try:
-        peer = crash.Peer()
-        hosts = [crash.Host(folder, f"h{n}", peer).make() for n in range(LANES)]
+    with lanes.hosts("stop", LANES) as hosts:
         counted = try_all(hosts, [(case, NEVER) for case in CASES])
         points = []
         for case, _, _, calls, complaints in counted:
@@ -180,8 +149,6 @@ def main():
             report(case, results, [x[3] for x in counted if x[0] is case][0])
         tap.ok(any(x[2] for x in results),
                f"stopped at {sum(bool(x[2]) for x in results)} points in all")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 main()

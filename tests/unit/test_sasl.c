@@ -5,6 +5,7 @@
 #include "lib/base64.h"
 #include "tools/sasl.h"
 #include "tools/users.h"
+#include "tests/unit/accounts.h"
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -34,18 +35,11 @@ struct place {
 static void
 put(struct place *at, const char *name, enum users_keeping keeping)
 {
-	struct account account;
 	struct users users;
 	char why[300];
 
-	memset(&account, 0, sizeof account);
-	snprintf(account.name, sizeof account.name, "%s", name);
-	account.uid = account.gid = 1000;
-	snprintf(account.home, sizeof account.home, "/mail/%s", name);
-	snprintf(account.maildir, sizeof account.maildir, "./Maildir/");
 	assert_int_equal(users_open(&users, &at->home, why, sizeof why), 0);
-	assert_int_equal(
-		users_put_account(&users, &account, why, sizeof why), 0);
+	put_account(&users, name);
 	assert_int_equal(users_put_password(&users, name, "tanstaaftanstaaf",
 				 keeping, why, sizeof why),
 		0);

@@ -6,6 +6,7 @@
 #include "tools/maildir_make.h"
 #include "tools/secrets.h"
 #include "tools/users.h"
+#include "tests/unit/accounts.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -68,21 +69,6 @@ test_match(void **state)
 	assert_false(secrets_match("!", "!"));
 	assert_false(secrets_match("*0", "right"));
 	assert_false(secrets_match("nonsense", "nonsense"));
-}
-
-static void
-put_account(const struct users *users, const char *name)
-{
-	struct account account;
-	char why[300];
-
-	memset(&account, 0, sizeof account);
-	snprintf(account.name, sizeof account.name, "%s", name);
-	account.uid = account.gid = 1000;
-	snprintf(account.home, sizeof account.home, "/mail/%s", name);
-	snprintf(account.maildir, sizeof account.maildir, "./Maildir/");
-	assert_int_equal(
-		users_put_account(users, &account, why, sizeof why), 0);
 }
 
 static void

@@ -52,13 +52,48 @@ find(const struct setting_list *list, const char *address)
 	return patterns_find_address(list, &path);
 }
 
+static struct patterns_match
+find_name(const struct setting_list *list, const char *name)
+{
+	return patterns_find_name(list, name, strlen(name));
+}
+
+/* What a pattern, which is a list's only one, does with a text. */
+struct match {
+	const char *pattern, *text; /* NULL: it is no pattern */
+	bool matches;
+};
+
+static void
+check_matches(const struct match *rows, size_t count, enum patterns_kind kind,
+	struct patterns_match (*look)(
+		const struct setting_list *, const char *))
+{
+	struct lines lines;
+	char why[300];
+
+	for (size_t i = 0; i < count; i++) {
+		const struct setting_list *list =
+			make_one(&lines, rows[i].pattern);
+		int good = patterns_check(list, kind, "badx", why, sizeof why);
+
+		if ((good == 0) != (rows[i].text != NULL))
+			fail_msg("row %zu: %s", i, rows[i].pattern);
+		if (rows[i].text == NULL) {
+			assert_non_null(strstr(why, "control/badx line 2"));
+			continue;
+		}
+		struct patterns_match match = look(list, rows[i].text);
+		if (patterns_refuse(match) != rows[i].matches)
+			fail_msg("row %zu: %s", i, rows[i].pattern);
+		assert_int_equal(match.line, rows[i].matches ? 2 : 0);
+	}
+}
+
 static void
 addresses_match(void **state)
 {
-	static const struct {
-		const char *pattern, *address;
-		bool matches;
-	} rows[] = {
+	static const struct match rows[] = {
 		{"a@b.test", "a@b.test", true},
 		{"A@B.Test", "a@b.test", true},
 		{"a@b.test", "A@b.test", true},
@@ -94,27 +129,9 @@ addresses_match(void **state)
 		{"@.\xc3\xa4.test", "x@y.\xc3\xa4.test", true},
 		{"@\xff.test", NULL, false},
 	};
-	struct lines lines;
-	char why[300];
 
 	(void)state;
-	for (size_t i = 0; i < LENGTH(rows); i++) {
-		const struct setting_list *list =
-			make_one(&lines, rows[i].pattern);
-		int good = patterns_check(
-			list, PATTERNS_ADDRESSES, "badx", why, sizeof why);
-
-		if ((good == 0) != (rows[i].address != NULL))
-			fail_msg("row %zu: %s", i, rows[i].pattern);
-		if (rows[i].address == NULL) {
-			assert_non_null(strstr(why, "control/badx line 2"));
-			continue;
-		}
-		struct patterns_match match = find(list, rows[i].address);
-		if (patterns_refuse(match) != rows[i].matches)
-			fail_msg("row %zu: %s", i, rows[i].pattern);
-		assert_int_equal(match.line, rows[i].matches ? 2 : 0);
-	}
+	check_matches(rows, LENGTH(rows), PATTERNS_ADDRESSES, find);
 }
 
 static void
@@ -143,10 +160,7 @@ exceptions_win(void **state)
 static void
 names_match(void **state)
 {
-	static const struct {
-		const char *pattern, *name;
-		bool matches;
-	} rows[] = {
+	static const struct match rows[] = {
 		{"b.test", "B.TEST", true},
 		{"b.test", "b.test.", true},
 		{"b.test", "x.b.test", false},
@@ -164,24 +178,9 @@ names_match(void **state)
 		{"*", NULL, false},
 		{"a b", NULL, false},
 	};
-	struct lines lines;
-	char why[300];
 
 	(void)state;
-	for (size_t i = 0; i < LENGTH(rows); i++) {
-		const struct setting_list *list =
-			make_one(&lines, rows[i].pattern);
-		int good = patterns_check(
-			list, PATTERNS_NAMES, "x", why, sizeof why);
-
-		if ((good == 0) != (rows[i].name != NULL))
-			fail_msg("row %zu: %s", i, rows[i].pattern);
-		if (rows[i].name == NULL)
-			continue;
-		if (patterns_refuse(patterns_find_name(list, rows[i].name,
-			    strlen(rows[i].name))) != rows[i].matches)
-			fail_msg("row %zu: %s", i, rows[i].pattern);
-	}
+	check_matches(rows, LENGTH(rows), PATTERNS_NAMES, find_name);
 }
 
 static void

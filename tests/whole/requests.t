@@ -223,8 +223,8 @@ def at_work():
     sink.gate.set()
     tap.ok(wait_for(lambda: place(name) is None), "a message that ends, ends")
     tap.same(sink.count("ends"), 1, "it was taken, and nobody denies it")
-    tap.ok("it has come to its end" in host.log("queue-runner"),
-           "whoever asked is told so")
+    tap.ok(wait_for(lambda: "it has come to its end"
+                    in host.log("queue-runner")), "whoever asked is told so")
 
 
 def route_is_kept():

@@ -102,12 +102,14 @@ local = local/local.o local/jobs.o local/deliveries.o local/stayers.o \
 	queue/wakeup.o
 resolve = local/resolve.o local/account.o local/warden_ask.o \
 	lib/accounts_system.o
+pop3_session = pop3d/session.o pop3d/commands.o pop3d/maildrop.o \
+	pop3d/scan.o pop3d/sizes.o pop3d/message.o pop3d/retrieve.o \
+	pop3d/update.o pop3d/language.o
 warden = local/warden.o local/account.o local/children.o local/deliver.o local/instructions.o local/maildir.o \
 	local/program.o local/environment.o local/forward.o local/loop.o \
-	pop3d/session.o pop3d/commands.o \
-	pop3d/maildrop.o pop3d/message.o pop3d/retrieve.o pop3d/update.o \
-	queue/submit.o lib/accounts_system.o
-pop3d = pop3d/login.o pop3d/login_auth.o pop3d/login_tls.o
+	$(pop3_session) queue/submit.o lib/accounts_system.o
+pop3d-session = pop3d/alone.o $(pop3_session)
+pop3d = pop3d/login.o pop3d/login_auth.o pop3d/login_tls.o pop3d/language.o
 authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
 	tools/auth_limits.o tools/auth_program.o tools/auth_system.o \
 	tools/digest.o tools/sasl.o tools/scram.o tools/scram_keys.o \
@@ -141,7 +143,7 @@ user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o \
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o \
 	tools/digest.o tools/scram_keys.o
 
-HOT_PROGRAMS = smtpd pop3d queue-inject queue-filter queue-submit queue-runner \
+HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local lookup sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
 	smtp-why
 DYNAMIC_PROGRAMS = resolve tcp-env warden authd user-add user-passwd

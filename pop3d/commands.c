@@ -6,6 +6,7 @@
 #include <strings.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
+#include "pop3d/language.h"
 #include "pop3d/number.h"
 #include "pop3d/retrieve.h"
 
@@ -54,6 +55,16 @@ pop3_answer(struct pop3_state *state, const char *format, ...)
 	line[length] = '\r';
 	line[length + 1] = '\n';
 	return put(state, line, (size_t)length + 2);
+}
+
+enum pop3_next
+pop3_error(struct pop3_state *state, const char *text)
+{
+	if (++state->errors < POP3_ERRORS_MAX)
+		return pop3_answer(state, "%s", text);
+	return pop3_answer(state, "-ERR too many errors") == POP3_GO_ON
+		       ? POP3_ENOUGH
+		       : POP3_LOST;
 }
 
 static size_t
@@ -189,22 +200,39 @@ answer_uidl(struct pop3_state *state, const struct arguments *arguments)
 	return message != NULL ? list_uidl(state, "+OK ", message) : next;
 }
 
+/* Octets that were put so far. */
+static uint64_t
+octets_put(const struct pop3_state *state)
+{
+	return state->output.written + state->output.used;
+}
+
 static enum pop3_next
 send_message(struct pop3_state *state, struct maildrop_message *message,
 	uint64_t lines)
 {
-	switch (retrieve_message(
-		&state->drop, message, lines, &state->output, POP3_IDLE_MS)) {
+	uint64_t before = octets_put(state);
+	enum retrieve_result result = retrieve_message(&state->drop, message,
+		&(struct retrieve_how){.lines = lines,
+			.takes_utf8 = state->handover.takes_utf8 != 0,
+			.idle_ms = POP3_IDLE_MS},
+		&state->output);
+
+	state->retrieved_octets += octets_put(state) - before;
+	switch (result) {
 	case RETRIEVE_SENT:
-		if (lines == RETRIEVE_ALL) {
-			message->retrieved = 1;
-			state->retrieved++;
-		}
+		if (lines != RETRIEVE_ALL)
+			return POP3_GO_ON;
+		message->retrieved = 1;
+		state->retrieved++;
+		if (state->last < number_of(state, message))
+			state->last = number_of(state, message);
 		return POP3_GO_ON;
 	case RETRIEVE_NONE:
 		if (errno == ENOENT)
 			return pop3_answer(state,
-				"-ERR message %zu is no longer there",
+				"-ERR [SYS/TEMP] message %zu is no longer "
+				"there",
 				number_of(state, message));
 		log_line("cannot open %s: %s", message->name, strerror(errno));
 		return pop3_answer(state,
@@ -265,6 +293,7 @@ answer_rset(struct pop3_state *state, const struct arguments *arguments)
 	(void)arguments;
 	for (size_t at = 0; at < state->drop.messages; at++)
 		state->drop.message[at].deleted = 0;
+	state->last = 0;
 	return pop3_answer(state, "+OK %zu messages", state->drop.messages);
 }
 
@@ -275,19 +304,27 @@ answer_noop(struct pop3_state *state, const struct arguments *arguments)
 	return pop3_answer(state, "+OK");
 }
 
+/* RFC 1460: not offered, but some still ask. */
+static enum pop3_next
+answer_last(struct pop3_state *state, const struct arguments *arguments)
+{
+	(void)arguments;
+	return pop3_answer(state, "+OK %zu", state->last);
+}
+
+static enum pop3_next
+answer_lang(struct pop3_state *state, const struct arguments *arguments)
+{
+	return pop3_answer(state, "%s",
+		pop3_language(arguments->text[0], arguments->length[0]));
+}
+
+/* What can be done before the login alone (USER, SASL, STLS) is left out. */
 static enum pop3_next
 answer_capa(struct pop3_state *state, const struct arguments *arguments)
 {
-	static const char TEXT[] = "+OK capabilities follow\r\n"
-				   "TOP\r\n"
-				   "UIDL\r\n"
-				   "USER\r\n"
-				   "PIPELINING\r\n"
-				   "RESP-CODES\r\n"
-				   "AUTH-RESP-CODE\r\n"
-				   "EXPIRE NEVER\r\n"
-				   "IMPLEMENTATION keepmail\r\n"
-				   ".\r\n";
+	static const char TEXT[] =
+		"+OK capabilities follow\r\n" POP3_CAPABILITIES "\r\n.\r\n";
 
 	(void)arguments;
 	return put(state, TEXT, sizeof TEXT - 1);
@@ -302,6 +339,9 @@ answer_quit(struct pop3_state *state, const struct arguments *arguments)
 
 	(void)arguments;
 	state->deleted = update.deleted;
+	state->deleted_octets = update.octets;
+	/* A client may come again as soon as it is answered. */
+	maildrop_unlock(&state->drop);
 	if (update.error != 0)
 		log_line("update: %zu messages not deleted, %zu not moved to "
 			 "cur: %s",
@@ -317,6 +357,13 @@ answer_quit(struct pop3_state *state, const struct arguments *arguments)
 	else
 		next = pop3_answer(state, "+OK bye");
 	return next == POP3_GO_ON ? POP3_QUIT : next;
+}
+
+static enum pop3_next
+refuse_utf8(struct pop3_state *state, const struct arguments *arguments)
+{
+	(void)arguments;
+	return pop3_answer(state, "-ERR UTF8 comes before the login");
 }
 
 static enum pop3_next
@@ -337,6 +384,9 @@ static const struct verb VERBS[] = {
 	{"RSET", 0, 0, answer_rset},
 	{"CAPA", 0, 0, answer_capa},
 	{"QUIT", 0, 0, answer_quit},
+	{"LAST", 0, 0, answer_last},
+	{"LANG", 0, 1, answer_lang},
+	{"UTF8", 0, ANY_ARGUMENTS, refuse_utf8},
 	{"USER", 0, ANY_ARGUMENTS, refuse_login},
 	{"PASS", 0, ANY_ARGUMENTS, refuse_login},
 	{"APOP", 0, ANY_ARGUMENTS, refuse_login},
@@ -374,12 +424,12 @@ pop3_command(struct pop3_state *state, const char *line, size_t length)
 
 	for (size_t at = 0; at < length; at++)
 		if (line[at] < 32 || line[at] > 126)
-			return pop3_answer(
+			return pop3_error(
 				state, "-ERR the line has odd octets in it");
 	size_t octets = take_word(&line, end, &word);
 	const struct verb *verb = find_verb(word, octets);
 	if (verb == NULL)
-		return pop3_answer(state, "-ERR unknown command");
+		return pop3_error(state, "-ERR unknown command");
 	while ((octets = take_word(&line, end, &word)) > 0) {
 		if (arguments.count < ARGUMENTS_MAX) {
 			arguments.text[arguments.count] = word;

@@ -11,17 +11,21 @@
 #include <stdint.h>
 #include "lib/line.h"
 #include "lib/output.h"
+#include "pop3d/handover.h"
 #include "pop3d/maildrop.h"
 
 /* A client may be idle so long (RFC 1939 section 3: at least 10 minutes). */
 #define POP3_IDLE_MS (10 * 60 * 1000)
 /* The longest command with its CRLF (RFC 2449 section 4). */
 #define POP3_COMMAND_MAX 255
+/* After so many commands that are none the session ends. */
+#define POP3_ERRORS_MAX 100
 
 /* How the session goes on after a command. */
 enum pop3_next {
 	POP3_GO_ON,
 	POP3_QUIT,    /* the UPDATE state is over and answered */
+	POP3_ENOUGH,  /* too many errors, and that is answered: close */
 	POP3_TROUBLE, /* a file failed in the middle of a message: close */
 	POP3_LOST,    /* the client cannot be written to: close */
 };
@@ -30,8 +34,14 @@ struct pop3_state {
 	struct maildrop drop;
 	struct line_reader reader;
 	struct output output;
-	size_t retrieved; /* answers to RETR that were sent whole */
-	size_t deleted;	  /* messages that QUIT removed */
+	struct pop3_handover handover;
+	int64_t end_ms;		   /* of the session, if it is still on then */
+	unsigned errors;	   /* commands that are none */
+	size_t last;		   /* the highest number retrieved: LAST */
+	size_t retrieved;	   /* answers to RETR that were sent whole */
+	uint64_t retrieved_octets; /* in all answers to RETR and TOP */
+	size_t deleted;		   /* messages that QUIT removed */
+	uint64_t deleted_octets;   /* of their files */
 };
 
 /*
@@ -40,6 +50,12 @@ struct pop3_state {
  */
 enum pop3_next pop3_answer(struct pop3_state *state, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/*
+ * The same with -ERR for what is no command at all, of which there may be only so
+ * many. Returns POP3_GO_ON, POP3_ENOUGH or POP3_LOST.
+ */
+enum pop3_next pop3_error(struct pop3_state *state, const char *text);
 
 /*
  * Does what a line (without its end; any octets) asks for and puts the answer,

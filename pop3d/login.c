@@ -32,6 +32,7 @@
 #include "lib/output.h"
 #include "lib/role.h"
 #include "lib/settings.h"
+#include "pop3d/language.h"
 #include "pop3d/login.h"
 
 /* RFC 2449 section 4 allows 255 octets; passwords may need more. */
@@ -53,6 +54,7 @@ struct login_settings {
 	char *me;
 	char *mechanisms;
 	int64_t auth_in_clear;
+	int64_t utf8;
 };
 
 static const struct setting SETTINGS[] = {
@@ -64,6 +66,10 @@ static const struct setting SETTINGS[] = {
 	{"authclearpop3", SETTING_SWITCH, "0", 0, 0,
 		offsetof(struct login_settings, auth_in_clear),
 		"1: passwords may be said without TLS"},
+	{"pop3utf8", SETTING_SWITCH, "0", 0, 1,
+		offsetof(struct login_settings, utf8),
+		"1: UTF-8 in headers is for all clients, not only for those "
+		"that say UTF8"},
 };
 
 static int64_t
@@ -111,10 +117,8 @@ do_capa(struct login *login)
 	char list[AUTH_LIST_MAX];
 
 	auth_mechanisms_list(login_mechanisms(login), &login->channel, list);
-	const char *const lines[] = {"+OK\r\nTOP",
+	const char *const lines[] = {"+OK capabilities follow",
 		login_may_say_password(login) ? "USER" : NULL,
-		"UIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
-		"EXPIRE NEVER",
 		login_offers_tls(login) ? "STLS" : NULL};
 	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
 		if (lines[i] != NULL &&
@@ -127,7 +131,7 @@ do_capa(struct login *login)
 		if (login_reply(login, line) == NEXT_CLOSE)
 			return NEXT_CLOSE;
 	}
-	return login_reply(login, "IMPLEMENTATION keepmail\r\n.");
+	return login_reply(login, POP3_CAPABILITIES "\r\n.");
 }
 
 static bool
@@ -157,6 +161,13 @@ do_line(struct login *login, const char *line, size_t length)
 		return do_capa(login);
 	if (is_verb(line, verb, "STLS"))
 		return login_stls(login, rest);
+	if (is_verb(line, verb, "LANG"))
+		return login_reply(login, pop3_language(argument, rest));
+	if (is_verb(line, verb, "UTF8")) {
+		/* RFC 6856 section 2. */
+		login->handover.takes_utf8 = 1;
+		return login_reply(login, "+OK UTF-8 it is");
+	}
 	if (is_verb(line, verb, "QUIT")) {
 		(void)login_reply(login, "+OK bye");
 		return NEXT_CLOSE;
@@ -245,6 +256,7 @@ configure(struct login *login, char *why, size_t size)
 		snprintf(why, size, "%.100s/saslmechanisms: %s", path, wrong);
 	else if ((result = make_timestamp(login, settings.me)) < 0)
 		snprintf(why, size, "no random numbers: %s", strerror(errno));
+	login->is_utf8_for_all = settings.utf8 == 1;
 	settings_free(SETTINGS, SETTINGS_COUNT(SETTINGS), &settings);
 	return result;
 }
@@ -262,7 +274,8 @@ greet(struct login *login)
 int
 main(void)
 {
-	struct login login = {.end_ms = deadline_after_ms(LOGIN_WAIT_MS)};
+	struct login login = {.end_ms = deadline_after_ms(LOGIN_WAIT_MS),
+		.handover.magic = POP3_HANDOVER_MAGIC};
 	char why[300];
 	enum next next;
 

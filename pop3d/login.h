@@ -15,6 +15,7 @@
 #include "lib/line.h"
 #include "lib/output.h"
 #include "lib/tls_server.h"
+#include "pop3d/handover.h"
 
 #define LOGIN_LINE_WAIT_MS (60 * 1000)
 #define LOGIN_REPLY_WAIT_MS (30 * 1000)
@@ -33,6 +34,8 @@ struct login {
 	char name[AUTH_NAME_MAX];	    /* from USER; "" before it */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* of the greeting; "" without */
 	char client[AUTH_CLIENT_MAX];
+	bool is_utf8_for_all;	       /* control/pop3utf8 */
+	struct pop3_handover handover; /* what the session is told */
 };
 
 /* What a command leads to. */

@@ -39,16 +39,10 @@ login_user(struct login *login, const char *argument, size_t length)
 	return login_reply(login, "+OK and the password?");
 }
 
-/*
- * Hands what the client has sent ahead to the session part, and waits until that
- * one has closed its end.
- */
 static void
-wait_for_session(struct login *login, int pair)
+send_all(int pair, const void *from, size_t length)
 {
-	size_t length;
-	const char *octets = line_buffered(&login->in, &length);
-	char ignored[64];
+	const char *octets = from;
 
 	while (length > 0) {
 		ssize_t put = send(pair, octets, length, MSG_NOSIGNAL);
@@ -60,6 +54,23 @@ wait_for_session(struct login *login, int pair)
 		octets += put;
 		length -= (size_t)put;
 	}
+}
+
+/*
+ * Hands what is known and what the client has sent ahead to the session part, and
+ * waits until that one has closed its end.
+ */
+static void
+wait_for_session(struct login *login, int pair)
+{
+	size_t length;
+	const char *octets = line_buffered(&login->in, &length);
+	char ignored[64];
+
+	if (login->is_utf8_for_all)
+		login->handover.takes_utf8 = 1;
+	send_all(pair, &login->handover, sizeof login->handover);
+	send_all(pair, octets, length);
 	line_discard(&login->in);
 	shutdown(pair, SHUT_WR);
 	for (;;) {

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "lib/deadline.h"
@@ -27,7 +28,7 @@ prepare(struct login *login)
 
 /* One line a session. Its last field alone may have blanks. */
 static void
-log_facts(const struct login *login, const struct tls_facts *facts)
+log_facts(struct login *login, const struct tls_facts *facts)
 {
 	char text[TLS_DESCRIPTION_MAX], name[TLS_NAME_MAX];
 
@@ -38,6 +39,9 @@ log_facts(const struct login *login, const struct tls_facts *facts)
 			*at = '?';
 	char *cipher = strchr(text, ' ');
 	*cipher++ = 0;
+	/* For the session's line. */
+	snprintf(login->handover.tls, sizeof login->handover.tls, "%.15s/%.60s",
+		text, cipher);
 	log_line("client=%s tls=%s cipher=%s resumed=%d servername=%s "
 		 "certificate=%s identity=%s",
 		login->client, text, cipher, (int)facts->is_resumed,
@@ -62,6 +66,7 @@ start(struct login *login)
 	login->has_tls = true;
 	login->channel = facts.channel;
 	login->name[0] = 0;
+	login->handover.takes_utf8 = 0;
 	explicit_bzero(&login->in, sizeof login->in);
 	line_start(&login->in, STDIN_FILENO);
 	output_start(&login->out, STDOUT_FILENO);

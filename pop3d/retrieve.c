@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "lib/dots.h"
+#include "lib/utf8.h"
 
 #define BLOCK_OCTETS 32768
 
@@ -20,7 +21,9 @@ struct top {
 /* What one call of retrieve_message works with. */
 struct retrieval {
 	int fd;
-	uint64_t left; /* octets of the file not yet read */
+	uint64_t at, end; /* octets of the file: read, and in all */
+	bool is_ascii;	  /* the header must be, and it is not over */
+	bool is_cut;	  /* the block before ended in the middle of a line */
 	struct top top;
 	struct dots_encoder encoder;
 	struct output *output;
@@ -98,14 +101,14 @@ put_block(struct retrieval *work, const char *block, size_t length)
 static ssize_t
 read_block(struct retrieval *work, char block[static BLOCK_OCTETS])
 {
-	size_t wanted =
-		work->left < BLOCK_OCTETS ? (size_t)work->left : BLOCK_OCTETS;
+	uint64_t left = work->end - work->at;
+	size_t wanted = left < BLOCK_OCTETS ? (size_t)left : BLOCK_OCTETS;
 
 	for (;;) {
-		ssize_t count = read(work->fd, block, wanted);
+		ssize_t count = pread(work->fd, block, wanted, (off_t)work->at);
 
 		if (count > 0) {
-			work->left -= (size_t)count;
+			work->at += (uint64_t)count;
 			return count;
 		}
 		if (count == 0) {
@@ -117,19 +120,61 @@ read_block(struct retrieval *work, char block[static BLOCK_OCTETS])
 	}
 }
 
+static bool
+is_beyond_ascii(const char *text, size_t length)
+{
+	for (size_t at = 0; at < length; at++)
+		if ((unsigned char)text[at] > 127)
+			return true;
+	return false;
+}
+
+/*
+ * The lines of the header in a block: what is UTF-8 and beyond ASCII in them is
+ * hidden. A line that the block cuts is left to the next block, unless the block
+ * holds no other; returns how many octets are done.
+ */
+static size_t
+hide_utf8(struct retrieval *work, char *block, size_t length)
+{
+	size_t at = 0;
+
+	while (work->is_ascii && at < length) {
+		char *line = block + at;
+		char *lf = memchr(line, '\n', length - at);
+
+		if (lf == NULL && at > 0 && work->at < work->end)
+			return at;
+		size_t octets = lf != NULL ? (size_t)(lf - line) : length - at;
+		bool is_part = work->is_cut || lf == NULL;
+		work->is_cut = lf == NULL;
+		work->is_ascii = is_part || octets > 1 ||
+				 (octets == 1 && line[0] != '\r');
+		/* Of a line in several blocks any sequence may be cut. */
+		if (is_beyond_ascii(line, octets) &&
+			(is_part || utf8_valid(line, octets)))
+			for (size_t i = 0; i < octets; i++)
+				if ((unsigned char)line[i] > 127)
+					line[i] = '?';
+		at += octets + (lf != NULL);
+	}
+	return length;
+}
+
 static enum retrieve_result
 put_message(struct retrieval *work)
 {
 	char block[BLOCK_OCTETS], end[DOTS_FINISH_MAX];
 	int ends = 0;
 
-	while (work->left > 0 && !ends) {
+	while (work->at < work->end && !ends) {
 		ssize_t count = read_block(work, block);
 
 		if (count < 0)
 			return RETRIEVE_TROUBLE;
-		size_t taken =
-			top_take(&work->top, block, (size_t)count, &ends);
+		size_t done = hide_utf8(work, block, (size_t)count);
+		work->at -= (size_t)count - done;
+		size_t taken = top_take(&work->top, block, done, &ends);
 		if (put_block(work, block, taken) < 0)
 			return RETRIEVE_LOST;
 	}
@@ -142,33 +187,34 @@ put_message(struct retrieval *work)
 
 enum retrieve_result
 retrieve_message(struct maildrop *drop, struct maildrop_message *message,
-	uint64_t lines, struct output *output, int64_t idle_ms)
+	const struct retrieve_how *how, struct output *output)
 {
 	struct stat status;
 	char answer[64] = "+OK message follows\r\n";
+	bool is_whole = how->lines == RETRIEVE_ALL;
 
 	/* The size first: to count it opens the file too. */
-	uint64_t octets =
-		lines == RETRIEVE_ALL ? maildrop_octets(drop, message) : 0;
+	uint64_t octets = is_whole ? maildrop_octets(drop, message) : 0;
 	struct retrieval work = {
 		.fd = maildrop_message_open(drop, message, &status),
-		.top = {.whole = lines == RETRIEVE_ALL, .lines_left = lines},
+		.is_ascii = !how->takes_utf8,
+		.top = {.whole = is_whole, .lines_left = how->lines},
 		.output = output,
-		.idle_ms = idle_ms,
+		.idle_ms = how->idle_ms,
 	};
 	if (work.fd < 0)
 		return RETRIEVE_NONE;
-	work.left = (uint64_t)status.st_size;
+	work.end = (uint64_t)status.st_size;
 	dots_encode_start(&work.encoder, DOTS_POP3);
-	if (lines != RETRIEVE_ALL)
+	if (!is_whole)
 		(void)snprintf(answer, sizeof answer,
 			"+OK top of message follows\r\n");
-	else if (maildrop_is_unchanged(message, &status))
+	else if (maildrop_is_unchanged(drop, message, &status))
 		(void)snprintf(answer, sizeof answer, "+OK %llu octets\r\n",
 			(unsigned long long)octets);
 	enum retrieve_result result = RETRIEVE_LOST;
 	if (output_put(output, answer, strlen(answer),
-		    deadline_after_ms(idle_ms)) == 0)
+		    deadline_after_ms(how->idle_ms)) == 0)
 		result = put_message(&work);
 	int saved = errno;
 	close(work.fd);

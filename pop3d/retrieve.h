@@ -6,11 +6,12 @@
  * client in blocks of fixed size, encoded by lib/dots.h.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "lib/output.h"
 #include "pop3d/maildrop.h"
 
-/* For lines: the whole message (RETR). */
+/* For lines: the whole message. */
 #define RETRIEVE_ALL UINT64_MAX
 
 enum retrieve_result {
@@ -21,14 +22,22 @@ enum retrieve_result {
 	RETRIEVE_LOST,	  /* the client failed: errno. Close. */
 };
 
+struct retrieve_how {
+	uint64_t lines; /* of the body: TOP; or RETRIEVE_ALL: RETR */
+	/* The client takes UTF-8 in the header. For others (RFC 6856 section 5)
+	 * each of its octets becomes "?" there: that keeps the size which LIST
+	 * told. Octets that are not UTF-8 are sent as they are stored. */
+	bool takes_utf8;
+	int64_t idle_ms; /* the client may take so long for each buffer */
+};
+
 /*
- * Answers RETR (lines is RETRIEVE_ALL) or TOP (the header, the empty line after
- * it and lines lines of the body). The size in the answer to RETR is that of
- * maildrop_octets, and left out if the file has changed since it was listed.
- * The client may take idle_ms for each buffer of output.
+ * Answers RETR or TOP (the header, the empty line after it and so many lines of
+ * the body). The size in the answer to RETR is that of maildrop_octets, and left
+ * out if the file is not what that was taken from.
  */
 enum retrieve_result
 retrieve_message(struct maildrop *drop, struct maildrop_message *message,
-	uint64_t lines, struct output *output, int64_t idle_ms);
+	const struct retrieve_how *how, struct output *output);
 
 #endif

@@ -1,7 +1,9 @@
 #include "pop3d/session.h"
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
 #include "lib/outcome.h"
@@ -9,19 +11,70 @@
 
 /* The login part has nothing left to do but to hand over. */
 #define LOGIN_WAIT_MS 5000
+/* The session before this one may just be ending. */
+#define LOCK_WAIT_MS 3000
+/* No session is longer. */
+#define SESSION_MS (12 * 3600 * 1000)
+
+/* Reads the record that the login part begins with. 0, or -1 with errno. */
+static int
+take_record(struct pop3_handover *handover, int login, int64_t deadline_ms)
+{
+	size_t have = 0;
+
+	while (have < sizeof *handover) {
+		struct pollfd waiting = {.fd = login, .events = POLLIN};
+		int ready = poll(&waiting, 1, deadline_left_ms(deadline_ms));
+
+		if (ready < 0 && errno != EINTR)
+			return -1;
+		if (ready == 0) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		ssize_t count = ready < 0 ? -1
+					  : read(login, (char *)handover + have,
+						    sizeof *handover - have);
+		if (count > 0) {
+			have += (size_t)count;
+		} else if (count == 0) {
+			errno = EPROTO;
+			return -1;
+		} else if (errno != EINTR && errno != EAGAIN) {
+			return -1;
+		}
+	}
+	errno = EPROTO;
+	if (handover->magic != POP3_HANDOVER_MAGIC || handover->takes_utf8 > 1)
+		return -1;
+	size_t length = strnlen(handover->tls, sizeof handover->tls);
+	if (length == sizeof handover->tls)
+		return -1;
+	for (size_t at = 0; at < length; at++)
+		if (handover->tls[at] <= 32 || handover->tls[at] > 126)
+			handover->tls[at] = '_';
+	return 0;
+}
 
 /*
- * Takes what the login part read ahead into the reader's buffer, and sets the
- * reader on the client. The login part reads into a buffer of the same size, so
- * more than fits is nonsense. 0, or -1 with errno.
+ * Takes what the login part says and what it read ahead, the latter into the
+ * reader's buffer, and sets the reader on the client. The login part reads into a
+ * buffer of the same size, so more than fits is nonsense. Without a login part
+ * there is nothing to take. 0, or -1 with errno.
  */
 static int
-take_over(struct line_reader *reader, int login, int in)
+take_over(struct pop3_state *state, int login, int in)
 {
 	int64_t deadline_ms = deadline_after_ms(LOGIN_WAIT_MS);
+	struct line_reader *reader = &state->reader;
 	enum line_result result;
 
-	line_start(reader, login);
+	line_start(reader, in);
+	if (login < 0)
+		return 0;
+	if (take_record(&state->handover, login, deadline_ms) < 0)
+		return -1;
+	reader->fd = login;
 	do {
 		result = line_fill(reader, deadline_ms);
 	} while (result == LINE_OK);
@@ -62,15 +115,20 @@ serve_command(struct pop3_state *state, const char **why)
 	const char *line;
 	size_t length;
 
-	switch (line_read(&state->reader, POP3_COMMAND_MAX,
-		deadline_after_ms(POP3_IDLE_MS), &line, &length)) {
+	int64_t deadline_ms = deadline_after_ms(POP3_IDLE_MS);
+
+	if (deadline_ms > state->end_ms)
+		deadline_ms = state->end_ms;
+	switch (line_read(&state->reader, POP3_COMMAND_MAX, deadline_ms, &line,
+		&length)) {
 	case LINE_OK:
 	case LINE_BARE:
 		return pop3_command(state, line, length);
 	case LINE_TOO_LONG:
-		return pop3_answer(state, "-ERR the line is too long");
+		return pop3_error(state, "-ERR the line is too long");
 	case LINE_TIMEOUT:
-		*why = "idle for too long";
+		*why = deadline_ms == state->end_ms ? "too long a session"
+						    : "idle for too long";
 		return POP3_LOST;
 	case LINE_EOF:
 		*why = "the client hung up";
@@ -98,6 +156,10 @@ serve_commands(struct pop3_state *state, const char **why)
 		case POP3_QUIT:
 			*why = flush(state) < 0 ? strerror(errno) : "quit";
 			return STATUS_DONE;
+		case POP3_ENOUGH:
+			(void)flush(state);
+			*why = "too many errors";
+			return STATUS_DONE;
 		case POP3_TROUBLE:
 			/* What came before is due; the final dot is not. */
 			(void)flush(state);
@@ -112,11 +174,36 @@ serve_commands(struct pop3_state *state, const char **why)
 }
 
 /* Answers PASS with an error. */
-static int
+static void
 refuse(struct pop3_state *state, const char *text)
 {
-	if (pop3_answer(state, "-ERR [SYS/TEMP] %s", text) == POP3_GO_ON)
+	if (pop3_answer(state, "-ERR %s", text) == POP3_GO_ON)
 		(void)flush(state);
+}
+
+/*
+ * Opens the maildrop. -1, or the exit status after the client has the reason, and
+ * *why is for the log.
+ */
+static int
+open_maildrop(struct pop3_state *state, const struct account *account, int in,
+	int login, const char **why)
+{
+	if (take_over(state, login, in) < 0) {
+		*why = strerror(errno);
+		refuse(state, "[SYS/TEMP] the login could not be completed");
+		return STATUS_TEMPORARY;
+	}
+	if (maildrop_open(&state->drop, account, LOCK_WAIT_MS) == 0)
+		return -1;
+	*why = strerror(errno);
+	if (errno == EBUSY) {
+		*why = "in use";
+		refuse(state, "[IN-USE] another session has this maildrop");
+		return STATUS_DONE;
+	}
+	log_line("maildrop %s/%s: %s", account->home, account->maildir, *why);
+	refuse(state, "[SYS/TEMP] the maildrop cannot be opened now");
 	return STATUS_TEMPORARY;
 }
 
@@ -125,29 +212,25 @@ serve(struct pop3_state *state, const struct account *account,
 	const char *client, int in, int login)
 {
 	const char *why = NULL;
+	int64_t start_ms = deadline_now_ms();
 
-	if (take_over(&state->reader, login, in) < 0) {
-		log_line("session %s from %s: login part: %s", account->name,
-			client, strerror(errno));
-		return refuse(state, "the login could not be completed");
+	state->end_ms = start_ms + SESSION_MS;
+	int status = open_maildrop(state, account, in, login, &why);
+	if (status < 0) {
+		status = STATUS_DONE;
+		if (pop3_answer(state, "+OK %zu messages",
+			    state->drop.messages) == POP3_GO_ON)
+			status = serve_commands(state, &why);
 	}
-	if (maildrop_open(&state->drop, account) < 0) {
-		log_line("session %s from %s: maildrop %s/%s: %s",
-			account->name, client, account->home, account->maildir,
-			strerror(errno));
-		return refuse(state, "the maildrop cannot be opened now");
-	}
-	log_line("session start account=%s client=%s messages=%zu%s",
-		account->name, client, state->drop.messages,
-		state->drop.incomplete ? " (not all)" : "");
-	int status = STATUS_DONE;
-	if (pop3_answer(state, "+OK %zu messages", state->drop.messages) ==
-		POP3_GO_ON)
-		status = serve_commands(state, &why);
-	log_line("session end account=%s client=%s messages=%zu retrieved=%zu "
-		 "deleted=%zu octets=%llu: %s",
-		account->name, client, state->drop.messages, state->retrieved,
-		state->deleted, (unsigned long long)state->output.written,
+	log_line("session account=%s client=%s tls=%s messages=%zu%s "
+		 "retrieved=%zu octets=%llu deleted=%zu octets=%llu "
+		 "seconds=%lld: %s",
+		account->name, client,
+		state->handover.tls[0] != '\0' ? state->handover.tls : "no",
+		state->drop.messages, state->drop.incomplete ? "+" : "",
+		state->retrieved, (unsigned long long)state->retrieved_octets,
+		state->deleted, (unsigned long long)state->deleted_octets,
+		(long long)(deadline_now_ms() - start_ms) / 1000,
 		why != NULL ? why : "lost");
 	maildrop_close(&state->drop);
 	return status;
@@ -159,8 +242,9 @@ pop3_session(const struct account *account,
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	char client[sizeof request->client + 1] = "";
-	struct pop3_state state = {.drop.folder = {-1, -1}};
+	struct pop3_state state = {0};
 
+	MAILDROP_CLOSED(&state.drop);
 	sigaction(SIGPIPE, &ignore, NULL);
 	/* The request came over a socket: its text may have no end. */
 	memcpy(client, request->client,

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "lib/durable.h"
+#include "pop3d/commands.h"
+#include "pop3d/handover.h"
 
 #define TEXT(literal) literal, sizeof literal - 1
 #define FILES_MAX 4
@@ -82,7 +85,7 @@ struct running {
 };
 
 static inline void
-start_session(struct running *running, const char *home)
+start_without_handover(struct running *running, const char *home)
 {
 	int connection[2], login[2];
 
@@ -110,6 +113,24 @@ start_session(struct running *running, const char *home)
 	close(login[1]);
 	running->client = connection[0];
 	running->login = login[0];
+}
+
+static inline void
+start_session_with(
+	struct running *running, const char *home, unsigned takes_utf8)
+{
+	const struct pop3_handover handover = {
+		.magic = POP3_HANDOVER_MAGIC, .takes_utf8 = takes_utf8};
+
+	start_without_handover(running, home);
+	assert_int_equal(write(running->login, &handover, sizeof handover),
+		sizeof handover);
+}
+
+static inline void
+start_session(struct running *running, const char *home)
+{
+	start_session_with(running, home, 0);
 }
 
 /* Waits for an answer octet by octet, so that none is taken too many. */

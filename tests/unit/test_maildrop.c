@@ -1,94 +1,9 @@
 /*
- * The maildrop: what is listed and in which order, sizes, unique ids, files
+ * The maildrop: what is listed and in which order, unique ids, its lock, files
  * that others rename or remove, and the UPDATE state. Each test has a Maildir
  * of its own below a temporary folder.
  */
-#include "pop3d/maildrop.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <cmocka.h>
-#include "lib/durable.h"
-#include "pop3d/number.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof(array)[0])
-
-struct place {
-	char home[64];
-	int at; /* the home */
-	struct account account;
-};
-
-static void
-put_file(const struct place *place, const char *path, const char *text)
-{
-	int fd = openat(place->at, path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	assert_true(fd >= 0);
-	assert_int_equal(durable_write_all(fd, text, strlen(text)), 0);
-	close(fd);
-}
-
-static void
-rename_file(const struct place *place, const char *from, const char *to)
-{
-	assert_int_equal(renameat(place->at, from, place->at, to), 0);
-}
-
-static int
-exists(const struct place *place, const char *path)
-{
-	return faccessat(place->at, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static int
-set_up(void **state)
-{
-	struct place *place = calloc(1, sizeof *place);
-
-	assert_non_null(place);
-	strncpy(place->home, "/tmp/test_maildrop.XXXXXX",
-		sizeof place->home - 1);
-	assert_non_null(mkdtemp(place->home));
-	place->at = open(place->home, O_RDONLY | O_DIRECTORY);
-	assert_true(place->at >= 0);
-	assert_int_equal(mkdirat(place->at, "Maildir", 0700), 0);
-	assert_int_equal(mkdirat(place->at, "Maildir/new", 0700), 0);
-	assert_int_equal(mkdirat(place->at, "Maildir/cur", 0700), 0);
-	memcpy(place->account.home, place->home, sizeof place->home);
-	strncpy(place->account.maildir, "./Maildir/",
-		sizeof place->account.maildir - 1);
-	*state = place;
-	return 0;
-}
-
-static int
-remove_entry(
-	const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-	(void)status;
-	(void)kind;
-	(void)walk;
-	return remove(path);
-}
-
-static int
-tear_down(void **state)
-{
-	struct place *place = *state;
-
-	close(place->at);
-	nftw(place->home, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-	free(place);
-	return 0;
-}
+#include "tests/unit/maildrop_harness.h"
 
 static void
 test_numbers(void **state)
@@ -142,7 +57,7 @@ test_order(void **state)
 	assert_int_equal(
 		symlinkat("../new/abc", place->at, "Maildir/cur/1.link"), 0);
 
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	assert_int_equal(drop.messages, LENGTH(ORDER));
 	for (size_t at = 0; at < LENGTH(ORDER); at++)
 		assert_string_equal(drop.message[at].name, ORDER[at]);
@@ -157,71 +72,28 @@ test_missing_and_unreadable(void **state)
 
 	put_file(place, "Maildir/cur/1.a", "a\n");
 	assert_int_equal(unlinkat(place->at, "Maildir/new", AT_REMOVEDIR), 0);
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	assert_int_equal(drop.messages, 1);
 	maildrop_close(&drop);
 
 	rename_file(place, "Maildir", "Elsewhere");
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	assert_int_equal(drop.messages, 0);
 	maildrop_close(&drop);
 
 	assert_int_equal(symlinkat("Elsewhere", place->at, "Maildir"), 0);
-	assert_int_equal(maildrop_open(&drop, &place->account), -1);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), -1);
 	assert_true(errno == ELOOP || errno == ENOTDIR);
 
 	assert_int_equal(unlinkat(place->at, "Maildir", 0), 0);
 	put_file(place, "Maildir", "no folder");
-	assert_int_equal(maildrop_open(&drop, &place->account), -1);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), -1);
 	assert_int_equal(errno, ENOTDIR);
 
 	strncpy(place->account.maildir, "Elsewhere/../Elsewhere",
 		sizeof place->account.maildir - 1);
-	assert_int_equal(maildrop_open(&drop, &place->account), -1);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), -1);
 	assert_int_equal(errno, EINVAL);
-}
-
-static void
-test_sizes(void **state)
-{
-	static const struct {
-		const char *name;
-		const char *text;
-		uint64_t octets;
-	} ROWS[] = {
-		{"01.empty", "", 0},
-		{"02.line", "a\n", 3},
-		{"03.no-end", "a", 3},
-		{"04.crlf", "a\r\nb\n", 6},
-		{"05.bare-cr", "a\rb\n", 5},
-		{"06.dots", ".\n..\n", 7},
-		{"07.last-cr", "a\r", 4},
-		{"08.told,S=4,W=6", "a\nb\n", 6},
-		{"09.told,S=4,W=5", "a\nb\n", 5}, /* believed, as S= is right */
-		{"10.wrong,S=5,W=5", "a\nb\n", 6},
-		{"11.small,S=4,W=3", "a\nb\n", 6},
-		{"12.large,S=4,W=11", "a\nb\n", 6},
-		{"13.alone,W=5", "a\nb\n", 6},
-		{"14.odd,S=4,W=5x", "a\nb\n", 6},
-		{"15.over,S=4,W=99999999999999999999", "a\nb\n", 6},
-		{"16.flags,S=4:2,W=5", "a\nb\n", 6},
-	};
-	struct place *place = *state;
-	struct maildrop drop;
-	char path[300];
-
-	for (size_t row = 0; row < LENGTH(ROWS); row++) {
-		snprintf(path, sizeof path, "Maildir/cur/%s", ROWS[row].name);
-		put_file(place, path, ROWS[row].text);
-	}
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
-	assert_int_equal(drop.messages, LENGTH(ROWS));
-	for (size_t row = 0; row < LENGTH(ROWS); row++) {
-		assert_string_equal(drop.message[row].name, ROWS[row].name);
-		assert_int_equal(maildrop_octets(&drop, &drop.message[row]),
-			ROWS[row].octets);
-	}
-	maildrop_close(&drop);
 }
 
 static void
@@ -246,7 +118,7 @@ test_uidl(void **state)
 	put_file(place, "Maildir/cur/4.double:2,S", "b\n");
 	put_file(place, "Maildir/new/4.double", "c\n");
 	put_file(place, "Maildir/new/:2,S", "d\n");
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	assert_int_equal(drop.messages, 9);
 	for (size_t at = 0; at < drop.messages; at++) {
 		maildrop_uidl(&drop.message[at], first[at]);
@@ -266,10 +138,65 @@ test_uidl(void **state)
 	/* Flags and folder change nothing. */
 	rename_file(place, "Maildir/new/4.double", "Maildir/cur/4.double:2,T");
 	rename_file(place, "Maildir/cur/2.a b", "Maildir/cur/2.a b:2,RS");
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	for (size_t at = 0; at < drop.messages; at++) {
 		maildrop_uidl(&drop.message[at], again);
 		assert_string_equal(again, first[at]);
+	}
+	maildrop_close(&drop);
+}
+
+static void
+test_lock(void **state)
+{
+	struct place *place = *state;
+	struct maildrop one, two;
+
+	assert_int_equal(maildrop_open(&one, &place->account, 0), 0);
+	assert_true(one.lock >= 0);
+	assert_int_equal(maildrop_open(&two, &place->account, 60), -1);
+	assert_int_equal(errno, EBUSY);
+	maildrop_unlock(&one);
+	assert_int_equal(maildrop_open(&two, &place->account, 0), 0);
+	maildrop_close(&one);
+	maildrop_close(&two);
+
+	/* What is no file cannot be locked. */
+	assert_int_equal(unlinkat(place->at, "Maildir/keepmail-lock", 0), 0);
+	assert_int_equal(
+		symlinkat("elsewhere", place->at, "Maildir/keepmail-lock"), 0);
+	assert_int_equal(maildrop_open(&one, &place->account, 0), -1);
+	assert_int_equal(errno, ELOOP);
+	assert_false(exists(place, "Maildir/elsewhere"));
+	assert_int_equal(unlinkat(place->at, "Maildir/keepmail-lock", 0), 0);
+	assert_int_equal(mkfifoat(place->at, "Maildir/keepmail-lock", 0600), 0);
+	assert_int_equal(maildrop_open(&one, &place->account, 0), -1);
+	assert_int_equal(errno, EINVAL);
+}
+
+/* Names fill several blocks, and are still right after a refresh. */
+static void
+test_many(void **state)
+{
+	enum { MANY = 2000 };
+	struct place *place = *state;
+	struct maildrop drop;
+	char path[300], name[260];
+
+	for (int at = 0; at < MANY; at++) {
+		snprintf(path, sizeof path, "Maildir/cur/%d.%0100d,S=2,W=3",
+			1000 + at, at);
+		put_file(place, path, "a\n");
+	}
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
+	assert_int_equal(drop.messages, MANY);
+	snprintf(path, sizeof path, "Maildir/cur/%d.%0100d,S=2,W=3", 1007, 7);
+	assert_int_equal(unlinkat(place->at, path, 0), 0);
+	assert_int_equal(maildrop_refresh(&drop), 0);
+	for (int at = 0; at < MANY; at++) {
+		snprintf(name, sizeof name, "%d.%0100d,S=2,W=3", 1000 + at, at);
+		assert_string_equal(drop.message[at].name, name);
+		assert_int_equal(drop.message[at].gone, at == 7);
 	}
 	maildrop_close(&drop);
 }
@@ -287,7 +214,7 @@ test_two_names(void **state)
 	assert_int_equal(linkat(place->at, "Maildir/new/1.a", place->at,
 				 "Maildir/cur/1.a:2,S", 0),
 		0);
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	assert_int_equal(drop.messages, 1);
 	maildrop_uidl(&drop.message[0], uidl);
 	assert_string_equal(uidl, "1.a");
@@ -310,7 +237,7 @@ test_found_again(void **state)
 	put_file(place, "Maildir/cur/2.a:2,", "b\n");
 	put_file(place, "Maildir/cur/3.a", "c\n");
 	put_file(place, "Maildir/cur/4.a", "d\n");
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	rename_file(place, "Maildir/new/1.a", "Maildir/cur/1.a:2,S");
 	rename_file(place, "Maildir/cur/2.a:2,", "Maildir/cur/2.a:2,FRS");
 	assert_int_equal(unlinkat(place->at, "Maildir/cur/3.a", 0), 0);
@@ -327,7 +254,9 @@ test_found_again(void **state)
 			assert_int_equal(errno, ENOENT);
 			continue;
 		}
-		assert_true(maildrop_is_unchanged(&drop.message[at], &status));
+		assert_int_equal(maildrop_octets(&drop, &drop.message[at]), 3);
+		assert_true(maildrop_is_unchanged(
+			&drop, &drop.message[at], &status));
 		close(fd);
 	}
 	assert_string_equal(drop.message[0].name, "1.a:2,S");
@@ -350,7 +279,7 @@ test_update(void **state)
 	put_file(place, "Maildir/new/6.both", "a\n");
 	put_file(place, "Maildir/new/7.occupied", "a\n");
 	put_file(place, "Maildir/cur/8.replaced", "a\n");
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	rename_file(
 		place, "Maildir/cur/4.renamed:2,", "Maildir/cur/4.renamed:2,T");
 	assert_int_equal(unlinkat(place->at, "Maildir/cur/5.removed", 0), 0);
@@ -391,7 +320,7 @@ test_update_fails(void **state)
 	put_file(place, "Maildir/cur/1.a", "a\n");
 	put_file(place, "Maildir/cur/2.a", "a\n");
 	put_file(place, "Maildir/new/3.a", "a\n");
-	assert_int_equal(maildrop_open(&drop, &place->account), 0);
+	assert_int_equal(maildrop_open(&drop, &place->account, 0), 0);
 	close(drop.folder[MAILDROP_CUR]);
 	drop.folder[MAILDROP_CUR] = open("/dev/null", O_RDONLY);
 	for (size_t at = 0; at < drop.messages; at++)
@@ -413,8 +342,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_missing_and_unreadable, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_sizes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_uidl, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_two_names, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -46,7 +46,53 @@ static const struct row {
 		TEXT("RETR 1\r\nQUIT\r\n"),
 		"+OK 1 messages\r\n+OK 9 octets\r\na\rb\r\n\rc\r\n.\r\n"
 		"+OK bye\r\n",
-		{"Maildir/cur/1.a"}, 0},
+		{"Maildir/cur/1.a:2,S"}, 0},
+	{"RETR, flags",
+		{{"Maildir/cur/1.a:2,FT", "a\n"},
+			{"Maildir/cur/2.a:2,S", "a\n"},
+			{"Maildir/cur/3.a:1,x", "a\n"},
+			{"Maildir/cur/4.a:2,", "a\n"}},
+		TEXT("RETR 1\r\nRETR 2\r\nRETR 3\r\nTOP 4 9\r\nQUIT\r\n"),
+		"+OK 4 messages\r\n+OK 3 octets\r\na\r\n.\r\n"
+		"+OK 3 octets\r\na\r\n.\r\n+OK 3 octets\r\na\r\n.\r\n"
+		"+OK top of message follows\r\na\r\n.\r\n+OK bye\r\n",
+		{"Maildir/cur/1.a:2,FST", "Maildir/cur/2.a:2,S",
+			"Maildir/cur/3.a:1,x", "Maildir/cur/4.a:2,"},
+		0},
+	{"LAST", {{"Maildir/cur/1.a", "a\n"}, {"Maildir/cur/2.b", "b\n"}},
+		TEXT("LAST\r\nRETR 2\r\nRETR 1\r\nLAST\r\nRSET\r\nLAST\r\n"
+		     "LAST 1\r\nQUIT\r\n"),
+		"+OK 2 messages\r\n+OK 0\r\n+OK 3 octets\r\nb\r\n.\r\n"
+		"+OK 3 octets\r\na\r\n.\r\n+OK 2\r\n+OK 2 messages\r\n+OK 0\r\n"
+		"-ERR LAST with too many arguments\r\n+OK bye\r\n",
+		{0}, 0},
+	{"LANG and UTF8", {{0}},
+		TEXT("LANG\r\nLANG EN-gb\r\nLANG *\r\nLANG eno\r\nLANG uga\r\n"
+		     "LANG i-default\r\nUTF8\r\nQUIT\r\n"),
+		"+OK 0 messages\r\n+OK languages follow\r\nen English\r\n.\r\n"
+		"+OK en the language is English\r\n"
+		"+OK en the language is English\r\n"
+		"-ERR no such language here, see LANG\r\n"
+		"-ERR no such language here, see LANG\r\n"
+		"+OK en the language is English\r\n"
+		"-ERR UTF8 comes before the login\r\n+OK bye\r\n",
+		{0}, 0},
+	{"UTF-8 in the header",
+		{{"Maildir/cur/1.a",
+			"s: \303\244\342\202\254\nl: \344\n\n\303\244\n"}},
+		TEXT("LIST 1\r\nRETR 1\r\nTOP 1 0\r\nQUIT\r\n"),
+		"+OK 1 messages\r\n+OK 1 22\r\n+OK 22 octets\r\ns: ?????\r\n"
+		"l: \344\r\n\r\n\303\244\r\n.\r\n"
+		"+OK top of message follows\r\ns: ?????\r\nl: \344\r\n\r\n.\r\n"
+		"+OK bye\r\n",
+		{0}, 0},
+	{"sizes in names",
+		{{"Maildir/cur/1.a,S=4,W=6", "a\nb\n"},
+			{"Maildir/cur/2.lie,S=4,W=6", "a\n"}},
+		TEXT("STAT\r\nRETR 1\r\nRETR 2\r\nQUIT\r\n"),
+		"+OK 2 messages\r\n+OK 2 12\r\n+OK 6 octets\r\na\r\nb\r\n.\r\n"
+		"+OK message follows\r\na\r\n.\r\n+OK bye\r\n",
+		{0}, 0},
 	{"RETR, empty", {{"Maildir/cur/1.a", ""}}, TEXT("RETR 1\r\nQUIT\r\n"),
 		"+OK 1 messages\r\n+OK 0 octets\r\n.\r\n+OK bye\r\n", {0}, 0},
 	{"TOP", {{"Maildir/new/1.a", "h: 1\ni: 2\n\nb\n.c\n\nd"}},
@@ -123,8 +169,9 @@ static const struct row {
 		{0}, 0},
 	{"CAPA", {{0}}, TEXT("CAPA\r\nQUIT\r\n"),
 		"+OK 0 messages\r\n+OK capabilities follow\r\nTOP\r\nUIDL\r\n"
-		"USER\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"
-		"EXPIRE NEVER\r\nIMPLEMENTATION keepmail\r\n.\r\n+OK bye\r\n",
+		"RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8\r\n"
+		"LANG\r\nLOGIN-DELAY 0\r\nEXPIRE NEVER\r\n"
+		"IMPLEMENTATION keepmail\r\n.\r\n+OK bye\r\n",
 		{0}, 0},
 	{"no folder", {{"Maildir/new", "a file"}}, TEXT("STAT\r\n"),
 		"-ERR [SYS/TEMP] the maildrop cannot be opened now\r\n", {0},

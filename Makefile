@@ -47,6 +47,7 @@ endif
 # what its line below asks for.
 SKALIBS = -l:libskarnet.a
 RESOLV = -lresolv
+IDN = -lidn2
 CRC = -lz
 CRYPT = -lcrypt
 MD5 = -l:libmd.a
@@ -95,7 +96,7 @@ remote = remote/remote.o remote/destinations.o remote/lines.o \
 	remote/client_message.o remote/client_content.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o
-lookup = remote/lookup.o remote/dns.o remote/dns_message.o
+lookup = remote/lookup.o remote/idn.o remote/dns.o remote/dns_message.o
 local = local/local.o local/jobs.o local/deliveries.o local/stayers.o \
 	local/work.o local/resolve_ask.o local/warden_ask.o \
 	queue/layout.o queue/job_check.o queue/job_file.o queue/message_file.o \
@@ -144,9 +145,9 @@ user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o \
 	tools/digest.o tools/scram_keys.o
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
-	remote local lookup sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
+	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
 	smtp-why
-DYNAMIC_PROGRAMS = resolve tcp-env warden authd user-add user-passwd
+DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # One program under several names.
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
@@ -194,7 +195,8 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 	sh tools/make-owfat-archive $@
 
 # A program is its list of objects; the map beside it says what else came in.
-$(BUILD)/remote $(BUILD)/lookup: LIBRARIES = $(RESOLV)
+$(BUILD)/remote: LIBRARIES = $(RESOLV)
+$(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
 $(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT) $(MD5)
 $(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)
 $(DYNAMIC_PROGRAMS:%=$(BUILD)/%): KIND = -pie
@@ -213,7 +215,7 @@ $(BUILD)/libmodules.a: $(MODULES:%=$(BUILD)/obj/%)
 $(UNIT_TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libmodules.a $(OWFAT)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -o $@ $^ -lcmocka \
-		$(SKALIBS) $(CRC) $(RESOLV) $(CRYPT) $(MD5)
+		$(SKALIBS) $(CRC) $(RESOLV) $(IDN) $(CRYPT) $(MD5)
 
 unit-tests: $(UNIT_TESTS)
 
@@ -235,7 +237,7 @@ $(BUILD)/fuzz/libmodules.a: $(MODULES:%=$(BUILD)/fuzz/obj/%)
 $(FUZZ_TARGETS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o \
 		$(BUILD)/fuzz/libmodules.a $(OWFAT)
 	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ \
-		$(SKALIBS) $(CRC) $(RESOLV) $(CRYPT) $(MD5)
+		$(SKALIBS) $(CRC) $(RESOLV) $(IDN) $(CRYPT) $(MD5)
 
 fuzz-targets: $(FUZZ_TARGETS)
 

@@ -1,5 +1,6 @@
 /*
- * lookup asks DNS for smtpd: whether a domain can have mail at all.
+ * lookup asks DNS for smtpd: whether a domain can have mail at all; and tells the
+ * form in ASCII of an internationalized domain name.
  *
  * Runs as _keep-lookup, which may read nothing and belongs to no group.
  * Is handed the listening socket that it makes as root before it gives root up;
@@ -27,6 +28,7 @@
 #include "lib/service.h"
 #include "lib/settings.h"
 #include "remote/dns.h"
+#include "remote/idn.h"
 #include "remote/lookup.h"
 
 #define BACKLOG 500
@@ -152,11 +154,25 @@ receive(int connection, struct lookup_question *question)
 		MSG_DONTWAIT | MSG_TRUNC);
 	return got == (ssize_t)sizeof *question &&
 			       question->magic == LOOKUP_MAGIC &&
-			       question->kind == LOOKUP_MAIL_DOMAIN &&
+			       (question->kind == LOOKUP_MAIL_DOMAIN ||
+				       question->kind == LOOKUP_ASCII) &&
 			       memchr(question->domain, 0,
 				       sizeof question->domain) != NULL
 		       ? 0
 		       : -1;
+}
+
+static void
+write_ascii(const char *domain, struct lookup_answer *answer)
+{
+	char ascii[IDN_ASCII_MAX + 1], why[100];
+	int is_temporary;
+
+	if (idn_to_ascii(domain, ascii, &is_temporary, why, sizeof why) == 0)
+		say(answer, LOOKUP_EXISTS, ascii);
+	else
+		say(answer, is_temporary ? LOOKUP_TEMPORARY : LOOKUP_NO_DOMAIN,
+			why);
 }
 
 static void
@@ -167,7 +183,9 @@ serve(const struct dns *dns, int connection)
 
 	if (receive(connection, &question) < 0)
 		return;
-	if (domain_valid(question.domain, strlen(question.domain)))
+	if (question.kind == LOOKUP_ASCII)
+		write_ascii(question.domain, &answer);
+	else if (domain_valid(question.domain, strlen(question.domain)))
 		look_up(dns, question.domain, &answer);
 	else
 		say(&answer, LOOKUP_NO_DOMAIN, "that is not a domain");

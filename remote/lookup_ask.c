@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "lib/address.h"
 #include "lib/deadline.h"
 #include "lib/service.h"
 #include "remote/lookup.h"
@@ -59,12 +60,11 @@ converse(int fd, const struct lookup_question *question, int64_t deadline_ms,
 	return got == (ssize_t)sizeof *answer && is_sound(answer) ? 0 : -1;
 }
 
-void
-lookup_mail_domain(const char *socket_path, const char *domain,
+static void
+ask(enum lookup_kind kind, const char *socket_path, const char *domain,
 	int64_t deadline_ms, struct lookup_answer *answer)
 {
-	struct lookup_question question = {
-		.magic = LOOKUP_MAGIC, .kind = LOOKUP_MAIL_DOMAIN};
+	struct lookup_question question = {.magic = LOOKUP_MAGIC, .kind = kind};
 	size_t len = strlen(domain);
 
 	if (len >= sizeof question.domain) {
@@ -80,4 +80,21 @@ lookup_mail_domain(const char *socket_path, const char *domain,
 	if (converse(fd, &question, deadline_ms, answer) < 0)
 		cannot_tell(answer, socket_path, strerror(errno));
 	close(fd);
+}
+
+void
+lookup_mail_domain(const char *socket_path, const char *domain,
+	int64_t deadline_ms, struct lookup_answer *answer)
+{
+	ask(LOOKUP_MAIL_DOMAIN, socket_path, domain, deadline_ms, answer);
+}
+
+void
+lookup_ascii(const char *socket_path, const char *domain, int64_t deadline_ms,
+	struct lookup_answer *answer)
+{
+	ask(LOOKUP_ASCII, socket_path, domain, deadline_ms, answer);
+	if (answer->meaning == LOOKUP_EXISTS &&
+		!domain_valid(answer->text, strlen(answer->text)))
+		cannot_tell(answer, socket_path, strerror(EPROTO));
 }

@@ -43,6 +43,68 @@ with_reason(struct verdict verdict, const char *why)
 	return verdict;
 }
 
+/* --- domains beyond ASCII --- */
+
+static bool
+is_ascii(const char *domain)
+{
+	for (; *domain != 0; domain++)
+		if ((unsigned char)*domain > 127)
+			return false;
+	return true;
+}
+
+/*
+ * A domain of UTF-8 becomes one of A-labels (RFC 5891 section 4, RFC 6531 section
+ * 3.7.1): from here on names are compared, looked up and written in that form
+ * alone. A verdict without a rule: the path is fine.
+ */
+static struct verdict
+make_ascii(
+	const struct session *session, struct path *path, const char *enhanced)
+{
+	struct lookup_answer answer;
+	char socket_path[HOME_NAME_MAX], why[600];
+
+	if (is_ascii(path->domain))
+		return (struct verdict){0};
+	lookup_ascii(home_path(&session->home, "socket/lookup", socket_path),
+		path->domain, deadline_after_ms(LOOKUP_MS), &answer);
+	if (answer.meaning == LOOKUP_EXISTS) {
+		path->domain_len = strlen(answer.text);
+		memcpy(path->domain, answer.text, path->domain_len + 1);
+		return (struct verdict){0};
+	}
+	snprintf(why, sizeof why, "%s: %s", path->domain, answer.text);
+	if (answer.meaning == LOOKUP_NO_DOMAIN)
+		return with_reason(
+			by_rule("idn", reply_make(553, enhanced,
+					       "that is not a domain name")),
+			why);
+	return with_reason(by_rule("idn", reply_make(451, "4.4.3",
+						  "cannot read this domain "
+						  "now, try again later")),
+		why);
+}
+
+/* Lists may have either form. */
+static struct patterns_match
+find_either(const struct setting_list *list, const struct path *given,
+	const struct path *path)
+{
+	struct patterns_match match = patterns_find_address(list, given);
+
+	if (strcmp(given->domain, path->domain) != 0) {
+		struct patterns_match other = patterns_find_address(list, path);
+
+		if (match.line == 0)
+			match.line = other.line;
+		if (match.exception == 0)
+			match.exception = other.exception;
+	}
+	return match;
+}
+
 /* --- the connection --- */
 
 struct reply
@@ -180,14 +242,22 @@ check_domain(const struct session *session, const struct path *sender)
 }
 
 struct verdict
-judge_sender(struct session *session, const struct path *sender, uint64_t size)
+judge_sender(struct session *session, struct path *sender, uint64_t size)
 {
+	struct path given = *sender;
 	uint64_t limit = (uint64_t)session->databytes;
 	struct reply yes = reply_make(250, "2.1.0", "sender ok");
 
 	session->transaction.bad_sender_line = 0;
 	const char *rule = NULL;
-	struct reply no = submission_judge_sender(session, sender, &rule);
+	struct reply no = submission_judge_sender(session, &given, &rule);
+	if (no.code == 530)
+		return by_line(rule, rule, 0, no);
+	struct verdict verdict = make_ascii(session, sender, "5.1.8");
+	if (verdict.rule != NULL)
+		return verdict;
+	if (no.code != 0)
+		no = submission_judge_sender(session, sender, &rule);
 	if (no.code != 0)
 		return by_line(rule, rule, 0, no);
 	if (limit > 0 && size > limit)
@@ -197,7 +267,7 @@ judge_sender(struct session *session, const struct path *sender, uint64_t size)
 				"are taken",
 				(unsigned long long)limit));
 	struct patterns_match match =
-		patterns_find_address(&session->settings.badmailfrom, sender);
+		find_either(&session->settings.badmailfrom, &given, sender);
 	if (patterns_refuse(match)) {
 		if (session->settings.refuse_at_mail)
 			return refuse_sender(match.line);
@@ -205,7 +275,7 @@ judge_sender(struct session *session, const struct path *sender, uint64_t size)
 		return by_line(
 			"badmailfrom, at RCPT", "badmailfrom", match.line, yes);
 	}
-	struct verdict verdict = check_domain(session, sender);
+	verdict = check_domain(session, sender);
 	if (verdict.rule != NULL)
 		return verdict;
 	if (match.exception != 0)
@@ -367,8 +437,12 @@ judge_recipient(struct session *session, struct path *path)
 					  "malformed recipient address"));
 	if (bad_sender != 0)
 		return refuse_sender(bad_sender);
+	struct path given = *path;
+	struct verdict verdict = make_ascii(session, path, "5.1.2");
+	if (verdict.rule != NULL)
+		return verdict;
 	struct patterns_match match =
-		patterns_find_address(&session->settings.badrcptto, path);
+		find_either(&session->settings.badrcptto, &given, path);
 	if (patterns_refuse(match))
 		return by_line("badrcptto", "badrcptto", match.line,
 			reply_make(553, "5.7.1",

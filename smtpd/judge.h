@@ -42,15 +42,16 @@ judge_hello(const struct session *session, const char *name, size_t len);
 
 /*
  * MAIL: 250, 552 by databytes (size is 0 if none was given), 553 by badmailfrom,
- * 550 or 451 by mailfromcheck. Where badmailfrom is to refuse at RCPT, the
+ * 550 or 451 by mailfromcheck; *sender's domain becomes one of ASCII, 553 or 451
+ * if that cannot be. Where badmailfrom is to refuse at RCPT, the
  * verdict is 250 and session->transaction.bad_sender_line is set.
  */
 struct verdict
-judge_sender(struct session *session, const struct path *sender, uint64_t size);
+judge_sender(struct session *session, struct path *sender, uint64_t size);
 
 /*
  * RCPT: 250, 251 or the refusal. *path becomes the address as it goes into the
- * envelope: a domain for postmaster, RELAYCLIENT's value appended, the new address
+ * envelope: a domain for postmaster, one of ASCII, RELAYCLIENT's value appended, the new address
  * of a user who has moved (control/moved). May ask
  * resolve over session->resolve_fd.
  */

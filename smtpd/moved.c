@@ -34,6 +34,15 @@ scan_rest(const char *text, struct moved *moved)
 	return 0;
 }
 
+/* A domain is compared in its ASCII form. */
+static bool
+is_ascii(const char *domain)
+{
+	while (*domain != 0 && (unsigned char)*domain < 128)
+		domain++;
+	return *domain == 0;
+}
+
 int
 moved_check(const struct setting_list *list, char *why, size_t size)
 {
@@ -47,6 +56,7 @@ moved_check(const struct setting_list *list, char *why, size_t size)
 		if (line[len] == ':' &&
 			address_mailbox_scan(line, len, ADDRESS_UTF8, &old) ==
 				0 &&
+			is_ascii(old.domain) &&
 			scan_rest(line + len + 1, &moved) == 0)
 			continue;
 		snprintf(why, size,

@@ -14,7 +14,8 @@
  * Telling where somebody has gone is the administrator's decision for each
  * address (RFC 5321 sections 3.4 and 7.3), so "public" stands on its line.
  * Addresses match without regard to case. A ":" in an address cannot be written
- * here, and the new one is ASCII, so that it can go into any message.
+ * here. The old one's domain is written in A-labels, and the new address is ASCII, so
+ * that it can go into any message.
  */
 
 #include <stdbool.h>

@@ -139,6 +139,7 @@ verb_mail(struct session *session, const char *argument, size_t len)
 					      .from = mail.sender});
 		return verdict.reply;
 	}
+	address_write(mail.sender, sizeof mail.sender, &mail.path);
 	refusal = limits_message(session, mail.sender);
 	if (refusal.code != 0)
 		return refusal;

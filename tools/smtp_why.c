@@ -185,7 +185,8 @@ tell_sender(struct session *session, const struct question *question,
 	struct verdict verdict;
 	struct path path;
 
-	if (scan_address(question->sender, ADDRESS_NULL, &path) < 0)
+	if (scan_address(question->sender, ADDRESS_NULL | ADDRESS_UTF8, &path) <
+		0)
 		verdict = malformed("5.1.7", "malformed sender address");
 	else
 		verdict = judge_sender(session, &path, question->size);
@@ -199,7 +200,7 @@ tell_recipient(
 	struct verdict verdict;
 	struct path path;
 
-	if (scan_address(text, ADDRESS_POSTMASTER, &path) < 0)
+	if (scan_address(text, ADDRESS_POSTMASTER | ADDRESS_UTF8, &path) < 0)
 		verdict = malformed("5.1.3", "malformed recipient address");
 	else
 		verdict = judge_recipient(session, &path);

@@ -67,6 +67,28 @@ def claim(path):
         return (answer[:1] + s.recv(100)[:1]).decode()
 
 
+def ask_retry(path):
+    """Asks that a domain's mail is tried, as smtpd does for ETRN."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(30)
+        s.connect(path)
+        s.sendall(b"W" + struct.pack(">I", 8) + b"far.test")
+        return s.recv(100)[:1].decode()
+
+
+def retrying(host):
+    path = f"{host.home}/socket/submit"
+    for name, wanted in (("nobody", "N"), ("_keep-filter", "N"),
+                         ("_keep-smtpd", "A")):
+        uid, own, groups = who(name)
+        tap.same(as_user(uid, own, groups, ask_retry, path), wanted,
+                 f"asked to try a domain's mail by {name}")
+    tap.ok(wait_for(lambda: "retry: mail for far.test"
+                    in host.log("queue-runner")), "the runner hears smtpd")
+    tap.same(host.log("queue-runner").count("retry: mail"), 1,
+             "and nobody else")
+
+
 def through_filter(host):
     out = f"{host.home}/filter-out"
     os.mkdir(out)
@@ -107,6 +129,7 @@ def through_filter(host):
         tap.ok(b"Received: (from uid %d)" % nobody in octets,
                "…nor that there is a trace field", octets)
         empty(host)
+    retrying(host)
     os.unlink(f"{host.home}/control/submitsocket")
     os.unlink(f"{host.home}/control/filters")
     run("svc", "-u", f"{host.scan}/local")

@@ -313,7 +313,9 @@ def hostile_questions(host):
     for name, record in (
             ("too short", good[:-1]), ("too long", good + b"x"),
             ("another magic", struct.pack("=II256s", 1, 1, b"mx.test")),
-            ("another kind", struct.pack("=II256s", magic, 2, b"mx.test")),
+            ("no kind", struct.pack("=II256s", magic, 0, b"mx.test")),
+            ("another kind", struct.pack("=II256s", magic, 3, b"mx.test")),
+            ("no end of a name", struct.pack("=II256s", magic, 2, b"x" * 256)),
             ("no end", struct.pack("=II256s", magic, 1, b"x" * 256))):
         tap.same(ask(record), b"", f"lookup: {name}")
     for domain, meaning in ((b"mx.test", 1), (b"", 2), (b"a b", 2),
@@ -322,6 +324,16 @@ def hostile_questions(host):
         answer = ask(struct.pack("=II256s", magic, 1, domain))
         tap.same(struct.unpack("=II", answer[:8]), (magic, meaning),
                  f"lookup: {domain[:20]} is {meaning}")
+    for domain, wanted in (("bücher.test".encode(), b"xn--bcher-kva.test"),
+                           (b"mx.test", b"mx.test"), (b"", None),
+                           (b"\xff.test", None), (b"a b", None),
+                           ("ü".encode() * 127, None),
+                           ("a\u2028.test".encode(), None)):
+        answer = ask(struct.pack("=II256s", magic, 2, domain))
+        got = struct.unpack("=II256s", answer)
+        tap.same((got[1], got[2].split(b"\0")[0] if wanted else None),
+                 (1 if wanted else 2, wanted),
+                 f"lookup: the form in ASCII of {domain[:20]}")
     silent = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
               for _ in range(50)]
     for client in silent:

@@ -61,7 +61,8 @@ LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/auth.o \
 	lib/durable.o lib/envelope.o lib/escape.o lib/fields.o lib/frames.o \
 	lib/home.o lib/ident.o lib/line.o lib/log.o lib/output.o lib/pack.o \
 	lib/records.o lib/reply.o lib/role.o lib/role_filter.o lib/service.o \
-	lib/settings.o lib/tls_ask.o lib/tls_server.o lib/utf8.o lib/xtext.o
+	lib/settings.o lib/tls_ask.o lib/tls_server.o lib/utf8.o lib/verp.o \
+	lib/xtext.o
 
 # Each program: its own objects, that with main first, then those of other
 # departments that it uses.
@@ -106,9 +107,12 @@ resolve = local/resolve.o local/account.o local/warden_ask.o \
 pop3_session = pop3d/session.o pop3d/commands.o pop3d/maildrop.o \
 	pop3d/scan.o pop3d/sizes.o pop3d/message.o pop3d/retrieve.o \
 	pop3d/update.o pop3d/language.o
-warden = local/warden.o local/account.o local/children.o local/deliver.o local/instructions.o local/maildir.o \
+warden = local/warden.o local/account.o local/children.o local/deliver.o \
+	local/deliver_settings.o local/delivery.o local/lookup.o \
+	local/newsender.o local/srs.o local/mbox.o local/way.o \
+	local/instructions.o local/maildir.o \
 	local/program.o local/environment.o local/forward.o local/loop.o \
-	$(pop3_session) queue/submit.o lib/accounts_system.o
+	$(pop3_session) queue/submit.o tools/digest.o lib/accounts_system.o
 pop3d-session = pop3d/alone.o $(pop3_session)
 pop3d = pop3d/login.o pop3d/login_auth.o pop3d/login_tls.o pop3d/language.o
 authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
@@ -198,6 +202,7 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 $(BUILD)/remote: LIBRARIES = $(RESOLV)
 $(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
 $(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT) $(MD5)
+$(BUILD)/warden: LIBRARIES = $(MD5)
 $(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)
 $(DYNAMIC_PROGRAMS:%=$(BUILD)/%): KIND = -pie
 $(OWFAT_PROGRAMS:%=$(BUILD)/%): $(OWFAT)

@@ -5,6 +5,7 @@
 #include "lib/envelope.h"
 #include "lib/pack.h"
 #include "lib/records.h"
+#include "lib/verp.h"
 
 /* --- small texts --- */
 
@@ -47,6 +48,8 @@ int
 envelope_reverse_path_is_sound(const char *text, size_t length)
 {
 	return address_is_sound(text, length, ADDRESS_NULL) ||
+	       (length <= ENVELOPE_ADDRESS_MAX &&
+		       verp_base(text, length) > 0) ||
 	       (length == strlen(ENVELOPE_DOUBLE_BOUNCE) &&
 		       memcmp(text, ENVELOPE_DOUBLE_BOUNCE, length) == 0);
 }

@@ -43,6 +43,7 @@ enum envelope_notify {
 	NOTIFY_SUCCESS = 2,
 	NOTIFY_FAILURE = 4,
 	NOTIFY_DELAY = 8,
+	NOTIFY_ALL = 15,
 };
 
 enum origin_kind {
@@ -103,8 +104,8 @@ enum envelope_result {
 enum envelope_result envelope_unpack(const void *octets, size_t size,
 	int origin_optional, struct envelope *envelope);
 
-/* Whether text[0..length) can be a reverse-path: an address, "", or
- * ENVELOPE_DOUBLE_BOUNCE. */
+/* Whether text[0..length) can be a reverse-path: an address, "", one to be
+ * expanded for each recipient (lib/verp.h), or ENVELOPE_DOUBLE_BOUNCE. */
 int envelope_reverse_path_is_sound(const char *text, size_t length);
 
 /* Add a recipient (copied). Return 0, or -1 with ENOMEM or E2BIG. */

@@ -51,6 +51,20 @@ ask_again(struct local *local, struct delivery *delivery, const char *text)
 		delivery->again_ms = deadline_after_ms(RETRY_MS);
 }
 
+/* What the sender asked for, lest a forward lose it. */
+static void
+fill_parameters(
+	struct warden_request *request, const struct job *job, uint32_t number)
+{
+	const struct job_recipient *recipient = &job->recipient[number];
+
+	snprintf(request->envid, sizeof request->envid, "%s", job->envid);
+	snprintf(request->orcpt, sizeof request->orcpt, "%s", recipient->orcpt);
+	request->notify = recipient->notify;
+	request->ret = job->ret;
+	request->requiretls = job->requiretls;
+}
+
 static void
 ask_warden(struct local *local, struct delivery *delivery,
 	const struct resolve_answer *means)
@@ -72,6 +86,7 @@ ask_warden(struct local *local, struct delivery *delivery,
 	snprintf(request.dash, sizeof request.dash, "%s", means->dash);
 	snprintf(request.extension, sizeof request.extension, "%s",
 		means->extension);
+	fill_parameters(&request, &work->job, delivery->recipient);
 	delivery->report =
 		stayers_ask(local, &request, work->content, &delivery->stay_ms);
 	if (delivery->report >= 0)

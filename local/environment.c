@@ -63,38 +63,39 @@ set_extensions(struct environment *environment, const char *extension)
 	}
 }
 
-/* The "From " line of an mbox: white space in the sender would end it. */
-static void
-set_mbox_line(struct environment *environment, const char *sender)
+/* White space in the sender would end it there. */
+size_t
+environment_mbox_line(char line[ENVIRONMENT_LINE_MAX], const char *sender)
 {
-	char line[1200], date[64];
+	char date[64];
 	time_t now = time(NULL);
 	struct tm tm;
 
 	if (gmtime_r(&now, &tm) == NULL ||
 		strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", &tm) == 0)
 		date[0] = 0;
-	int sender_end = snprintf(line, sizeof line, "From %s",
+	snprintf(line, ENVIRONMENT_LINE_MAX, "From %.1000s",
 		*sender != 0 ? sender : "MAILER-DAEMON");
-	for (int at = 5; at < sender_end && line[at] != 0; at++)
-		if (line[at] == ' ' || line[at] == '\t')
-			line[at] = '-';
+	for (char *at = line + strlen("From "); *at != 0; at++)
+		if (*at == ' ' || *at == '\t')
+			*at = '-';
 	size_t length = strlen(line);
-	snprintf(line + length, sizeof line - length, " %s\n", date);
-	set(environment, "UFLINE", line);
+	snprintf(line + length, ENVIRONMENT_LINE_MAX - length, " %s\n", date);
+	return strlen(line);
 }
 
 static void
 set_trace(
 	struct environment *environment, const struct environment_words *words)
 {
-	char line[1200];
+	char line[ENVIRONMENT_LINE_MAX];
 
 	snprintf(line, sizeof line, "Delivered-To: %s\n", words->recipient);
 	set(environment, "DTLINE", line);
 	snprintf(line, sizeof line, "Return-Path: <%s>\n", words->sender);
 	set(environment, "RPLINE", line);
-	set_mbox_line(environment, words->sender);
+	(void)environment_mbox_line(line, words->sender);
+	set(environment, "UFLINE", line);
 }
 
 int
@@ -111,7 +112,7 @@ environment_make(
 		{"USER", words->user},
 		{"LOGNAME", words->user},
 		{"SENDER", words->sender},
-		{"NEWSENDER", words->sender},
+		{"NEWSENDER", words->new_sender},
 		{"RECIPIENT", words->recipient},
 		{"LOCAL", words->local},
 	};

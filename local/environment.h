@@ -14,12 +14,15 @@
  *                                  with its line end
  */
 
+#include <stddef.h>
+
 #define ENVIRONMENT_MAX 32
 
 struct environment_words {
 	const char *keepmail; /* path of the installation */
 	const char *user, *home;
 	const char *sender, *recipient; /* "local@domain"; sender "" for null */
+	const char *new_sender;		/* that a forward should have */
 	const char *local, *host;	/* the recipient's halves, unquoted */
 	const char *extension;
 	const char *matched; /* NULL: DEFAULT is not set */
@@ -33,6 +36,12 @@ struct environment {
 /* Makes all of them. 0, or -1 with errno ENOMEM and *environment empty. */
 int environment_make(
 	struct environment *environment, const struct environment_words *words);
+
+/* Writes the line before a message in an mbox, as UFLINE has it. Returns its
+ * length, which is below ENVIRONMENT_LINE_MAX. */
+#define ENVIRONMENT_LINE_MAX 1200
+size_t
+environment_mbox_line(char line[ENVIRONMENT_LINE_MAX], const char *sender);
 
 /* Frees what it owns and makes it empty. Safe twice. */
 void environment_free(struct environment *environment);

@@ -14,6 +14,16 @@
 /* How long the queue may take, in milliseconds. */
 #define SUBMIT_LIMIT_MS (10 * 60 * 1000)
 
+/* Domains are in lower case; only they may differ in case and mean the same. */
+static bool
+has_recipient(const struct envelope *envelope, const char *address)
+{
+	for (uint32_t i = 0; i < envelope->recipients; i++)
+		if (strcmp(envelope->recipient[i].address, address) == 0)
+			return true;
+	return false;
+}
+
 int
 forward_add(
 	struct forward *forward, const char *address, char *why, size_t size)
@@ -32,6 +42,14 @@ forward_add(
 		return -1;
 	}
 	(void)address_write(text, sizeof text, &path);
+	if (has_recipient(&forward->envelope, text))
+		return 0;
+	if (forward->envelope.recipients == FORWARD_ADDRESSES_MAX) {
+		snprintf(why, size,
+			"4.3.5 more than %d addresses to forward to",
+			FORWARD_ADDRESSES_MAX);
+		return -1;
+	}
 	if (envelope_add_recipient(&forward->envelope, text, 0, "") == 0)
 		return 0;
 	snprintf(why, size, "4.3.0 cannot forward: %s", strerror(errno));
@@ -89,21 +107,89 @@ send_content(struct forward *forward, struct submission *submission)
 	return 0;
 }
 
-static void
-fill_envelope(struct forward *forward)
+/* One of them alone takes over all that the sender asked for. */
+static bool
+is_handed_over(const struct forward *forward, bool is_kept)
+{
+	return !is_kept && !forward->sender->is_list &&
+	       forward->envelope.recipients == 1;
+}
+
+/* What goes on of the sender's NOTIFY. */
+static uint8_t
+notify_onward(const struct forward *forward, bool is_kept)
+{
+	uint8_t notify = forward->notify;
+
+	if (is_handed_over(forward, is_kept) || !(notify & NOTIFY_SUCCESS))
+		return notify;
+	notify &= (uint8_t)~NOTIFY_SUCCESS;
+	return notify != 0 ? notify : NOTIFY_NEVER;
+}
+
+/* RFC 3461 section 5.2.7. 0, or -1 with errno ENOMEM. */
+static int
+fill_parameters(struct forward *forward, bool is_kept)
 {
 	struct envelope *envelope = &forward->envelope;
+
+	if (forward->sender->is_list)
+		return 0;
+	envelope->ret = forward->ret;
+	envelope->envid = strdup(forward->envid);
+	if (envelope->envid == NULL)
+		return -1;
+	for (uint32_t i = 0; i < envelope->recipients; i++) {
+		struct recipient *recipient = &envelope->recipient[i];
+		char *orcpt = strdup(forward->orcpt);
+
+		if (orcpt == NULL)
+			return -1;
+		free(recipient->orcpt);
+		recipient->orcpt = orcpt;
+		recipient->notify = notify_onward(forward, is_kept);
+	}
+	return 0;
+}
+
+/* Whether any of the addresses is not ours. */
+static bool
+leaves(const struct forward *forward)
+{
+	const struct envelope *envelope = &forward->envelope;
+
+	for (uint32_t i = 0; i < envelope->recipients; i++) {
+		const char *at = strrchr(envelope->recipient[i].address, '@');
+
+		if (at == NULL ||
+			!domains_has(forward->ours, at + 1, strlen(at + 1)))
+			return true;
+	}
+	return false;
+}
+
+static int
+fill_envelope(struct forward *forward, bool is_kept)
+{
+	struct envelope *envelope = &forward->envelope;
+
+	envelope->reverse_path = strdup(
+		leaves(forward) ? forward->sender->far : forward->sender->near);
+	if (envelope->reverse_path == NULL)
+		return -1;
+	envelope->requiretls = forward->requiretls;
 
 	envelope->origin.kind = ORIGIN_LOCAL;
 	envelope->origin.uid = (uint32_t)geteuid();
 	envelope->body = BODY_7BIT;
 	envelope->smtputf8 = has_eight_bit(
-		forward->reverse_path, strlen(forward->reverse_path));
+		envelope->reverse_path, strlen(envelope->reverse_path));
 	for (uint32_t i = 0; i < envelope->recipients; i++) {
 		const char *address = envelope->recipient[i].address;
 
 		envelope->smtputf8 |= has_eight_bit(address, strlen(address));
 	}
+	return fill_parameters(forward, is_kept);
 }
 
 /* 0: it is in the queue; -1: submission->code and text say why not. */
@@ -120,21 +206,29 @@ submit(struct forward *forward, struct submission *submission)
 	return submit_finish(submission, &forward->envelope);
 }
 
+static enum outcome
+outcome_of(const struct forward *forward, bool is_kept)
+{
+	if (forward->sender->is_list)
+		return OUTCOME_DELIVERED;
+	return is_handed_over(forward, is_kept) ? OUTCOME_RELAYED_DSN
+						: OUTCOME_EXPANDED;
+}
+
 enum outcome
-forward_submit(struct forward *forward, char text[OUTCOME_TEXT_MAX + 1])
+forward_submit(
+	struct forward *forward, bool is_kept, char text[OUTCOME_TEXT_MAX + 1])
 {
 	enum outcome outcome = OUTCOME_DEFERRED;
 	struct submission *submission = calloc(1, sizeof *submission);
 
-	forward->envelope.reverse_path = strdup(forward->reverse_path);
-	if (submission == NULL || forward->envelope.reverse_path == NULL) {
+	if (submission == NULL || fill_envelope(forward, is_kept) < 0) {
 		snprintf(text, OUTCOME_TEXT_MAX + 1, "4.3.0 out of memory");
 		goto done;
 	}
 	SUBMISSION_CLOSED(submission);
-	fill_envelope(forward);
 	if (submit(forward, submission) == 0) {
-		outcome = OUTCOME_EXPANDED;
+		outcome = outcome_of(forward, is_kept);
 		snprintf(text, OUTCOME_TEXT_MAX + 1, "2.0.0 forwarded as %s",
 			submission->id);
 		goto done;

@@ -147,6 +147,24 @@ instructions_find(int home, const char *dash, const char *extension,
 }
 
 int
+instructions_exist(int home, const char *dash, const char *extension,
+	const char *end, char *why, size_t size)
+{
+	struct instructions_file file;
+	struct stat st;
+
+	if (!can_be_in_a_name(dash) || !can_be_in_a_name(extension) ||
+		!make_name(&file, dash, extension, strlen(extension), end))
+		return 0;
+	if (fstatat(home, file.name, &st, 0) == 0)
+		return 1;
+	if (errno == ENOENT)
+		return 0;
+	explain(why, size, "4.3.0", file.name, strerror(errno));
+	return -1;
+}
+
+int
 instructions_home(int home, char *why, size_t size)
 {
 	struct stat st;
@@ -183,9 +201,8 @@ read_line(const char *text, bool forward_only, struct instruction *line)
 		line->kind = INSTRUCTION_PROGRAM;
 		line->text++;
 	} else if (*text == '/' || *text == '.') {
-		line->kind = INSTRUCTION_MAILDIR;
-		if (text[length - 1] != '/')
-			return "4.3.5 mbox delivery is not offered";
+		line->kind = text[length - 1] == '/' ? INSTRUCTION_MAILDIR
+						     : INSTRUCTION_MBOX;
 		if (*text == '.' && text[1] != '/')
 			return "4.3.5 a path begins with / or ./";
 	} else {
@@ -197,8 +214,8 @@ read_line(const char *text, bool forward_only, struct instruction *line)
 		return NULL;
 	}
 	if (forward_only)
-		return "4.7.0 a program or folder, but the file's execute bit "
-		       "allows forwards alone";
+		return "4.7.0 a program or a mailbox, where the file's execute "
+		       "bit or +list allows forwards alone";
 	return NULL;
 }
 
@@ -236,6 +253,7 @@ read_lines(struct instructions *instructions, char *end, bool forward_only,
 		at = cut_line(text, end);
 		if (*number == 1 && *text == 0)
 			return "4.2.1 first line is empty";
+		forward_only |= strcmp(text, "+list") == 0;
 		if (*text == 0 || *text == '#' || *text == '+')
 			continue;
 		line->number = *number;

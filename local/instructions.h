@@ -8,8 +8,9 @@
  *   #...               a comment
  *   |COMMAND           a program gets the message
  *   /PATH/ or ./PATH/  a Maildir
- *   /PATH or ./PATH    an mbox: not offered
+ *   /PATH or ./PATH    an mbox
  *   &ADDRESS, ADDRESS  a forward; without a domain, to the local host
+ *   +list              from here on forwards alone
  *   +...               nothing
  *
  * White space at the end of a line does not count; empty lines are passed over,
@@ -53,6 +54,13 @@ instructions_find(int home, const char *dash, const char *extension,
 	struct instructions_file *file, char *why, size_t size);
 
 /*
+ * Whether there is a file for dash and extension, in lower case as above, whose
+ * name goes on with this end ("-owner"). 1 or 0; or -1 with a reply text in why.
+ */
+int instructions_exist(int home, const char *dash, const char *extension,
+	const char *end, char *why, size_t size);
+
+/*
  * Whether instructions in this home may be followed now: not while others may
  * write into it, nor while its sticky bit says that its user is editing. 0, or
  * -1 with a reply text in why.
@@ -62,6 +70,7 @@ int instructions_home(int home, char *why, size_t size);
 enum instruction_kind {
 	INSTRUCTION_PROGRAM, /* text: the command */
 	INSTRUCTION_MAILDIR, /* text: the path, as written */
+	INSTRUCTION_MBOX,    /* text: the path, as written */
 	INSTRUCTION_FORWARD, /* text: the address, as written */
 };
 

@@ -8,12 +8,10 @@
 #include <unistd.h>
 #include "lib/dots.h"
 #include "lib/durable.h"
-#include "lib/escape.h"
 #include "local/maildir.h"
+#include "local/way.h"
 
 #define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-/* A folder that is only gone through: it need not be readable. */
-#define WAY_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define COPY_SIZE 65536
 /* Of the host in a file name, in octets. */
 #define HOST_MAX 100
@@ -28,28 +26,6 @@ struct delivery {
 	const char *doing; /* for the text, should it fail */
 };
 
-/* Closes without touching errno. */
-static void
-close_quietly(int fd)
-{
-	int saved = errno;
-
-	if (fd >= 0)
-		close(fd);
-	errno = saved;
-}
-
-/* Makes a new name in a folder durable; the descriptor may be one with O_PATH. */
-static int
-sync_names(int folder)
-{
-	int fd = openat(folder, ".", FOLDER_FLAGS);
-	int result = fd < 0 ? -1 : durable_sync_folder(fd);
-
-	close_quietly(fd);
-	return result;
-}
-
 static int
 open_child(int folder, const char *name, bool create)
 {
@@ -59,39 +35,20 @@ open_child(int folder, const char *name, bool create)
 		return fd;
 	if (mkdirat(folder, name, 0700) < 0 && errno != EEXIST)
 		return -1;
-	if (sync_names(folder) < 0)
+	if (way_sync(folder) < 0)
 		return -1;
 	return openat(folder, name, FOLDER_FLAGS);
 }
 
-/* Goes down the path one component at a time, so that none is a link. */
 static int
 open_path(int folder, const char *path, bool create)
 {
-	char name[NAME_MAX + 1];
-	int at = *path == '/' ? open("/", WAY_FLAGS)
-			      : openat(folder, ".", WAY_FLAGS);
+	char last[NAME_MAX + 1];
+	int parent = way_open(folder, path, last);
+	int fd = parent < 0 ? -1 : open_child(parent, last, create);
 
-	while (at >= 0) {
-		path += strspn(path, "/");
-		size_t length = strcspn(path, "/");
-		if (length == 0)
-			break;
-		if (length > NAME_MAX) {
-			close(at);
-			errno = ENAMETOOLONG;
-			return -1;
-		}
-		memcpy(name, path, length);
-		name[length] = 0;
-		path += length;
-		bool is_last = path[strspn(path, "/")] == 0;
-		int next = is_last ? open_child(at, name, create)
-				   : openat(at, name, WAY_FLAGS);
-		close_quietly(at);
-		at = next;
-	}
-	return at;
+	way_close(parent);
+	return fd;
 }
 
 static int
@@ -232,20 +189,6 @@ finish_file(struct delivery *delivery)
 	return -1;
 }
 
-static void
-explain(const struct delivery *delivery, const char *path, int error,
-	char text[OUTCOME_TEXT_MAX + 1])
-{
-	char shown[400];
-
-	escape_line(shown, sizeof shown, path, strlen(path), ESCAPE_MASK);
-	const char *status = error == EDQUOT   ? "4.2.2 mailbox is over quota"
-			     : error == ENOSPC ? "4.3.1 disk is full"
-					       : "4.3.0 delivery failed";
-	snprintf(text, OUTCOME_TEXT_MAX + 1, "%s: cannot %s: %s: %s", status,
-		delivery->doing, shown, strerror(error));
-}
-
 enum outcome
 maildir_deliver(int folder, const char *path, bool create,
 	const struct maildir_message *message, unsigned number,
@@ -262,16 +205,16 @@ maildir_deliver(int folder, const char *path, bool create,
 	if (open_maildir(&delivery, folder, path, create) < 0 ||
 		create_file(&delivery, number) < 0) {
 		outcome = OUTCOME_DEFERRED;
-		explain(&delivery, path, errno, text);
+		way_explain(delivery.doing, path, errno, text);
 	} else if (write_file(&delivery) < 0 || finish_file(&delivery) < 0) {
 		outcome = OUTCOME_DEFERRED;
-		explain(&delivery, path, errno, text);
+		way_explain(delivery.doing, path, errno, text);
 		if (delivery.name[0] != 0)
 			(void)unlinkat(delivery.tmp, delivery.name, 0);
 	}
-	close_quietly(delivery.file);
-	close_quietly(delivery.tmp);
-	close_quietly(delivery.new);
-	close_quietly(delivery.maildir);
+	way_close(delivery.file);
+	way_close(delivery.tmp);
+	way_close(delivery.new);
+	way_close(delivery.maildir);
 	return outcome;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ struct run {
 	int output;  /* read end, non-blocking; -1 once it has ended */
 	char *text;
 	size_t length;
+	uint64_t written; /* octets of output in all */
 	int status;
 };
 
@@ -127,6 +129,8 @@ become_command(const struct program_call *call, int input, int output)
 		for (int fd = 3; fd < 1024; fd++)
 			close(fd);
 	umask(077);
+	/* what it leaves when it crashes is not for the home */
+	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	arguments[2] = strdup(call->command);
 	if (arguments[2] != NULL)
 		execve("/bin/sh", arguments, call->environment);
@@ -183,6 +187,7 @@ gather(struct run *run)
 			run->output = -1;
 			return;
 		}
+		run->written += (uint64_t)got;
 		size_t room = PROGRAM_OUTPUT_MAX - run->length;
 		size_t take = (size_t)got < room ? (size_t)got : room;
 		memcpy(run->text + run->length, buffer, take);
@@ -192,7 +197,8 @@ gather(struct run *run)
 	}
 }
 
-/* Waits for the end of the command. Returns 1, or 0 if the time came first. */
+/* Waits for the end of the command. Returns 1, or 0 if its time was over first, or
+ * it wrote too much. */
 static int
 wait_for_end(struct run *run, int64_t deadline_ms)
 {
@@ -213,7 +219,8 @@ wait_for_end(struct run *run, int64_t deadline_ms)
 			gather(run);
 			return 1;
 		}
-		if (deadline_left_ms(deadline_ms) == 0)
+		if (deadline_left_ms(deadline_ms) == 0 ||
+			run->written > PROGRAM_FLOOD)
 			return 0;
 	}
 }
@@ -301,9 +308,14 @@ program_run(const struct program_call *call, char *why, size_t why_size,
 	} else {
 		kill_group(&run);
 		result = PROGRAM_TEMPORARY;
-		snprintf(why, why_size,
-			"the command did not end within %lld seconds",
-			(long long)(call->limit_ms / 1000));
+		if (run.written > PROGRAM_FLOOD)
+			snprintf(why, why_size,
+				"the command wrote more than %d octets",
+				PROGRAM_FLOOD);
+		else
+			snprintf(why, why_size,
+				"the command did not end within %lld seconds",
+				(long long)(call->limit_ms / 1000));
 	}
 	if (run.output >= 0)
 		close(run.output);

@@ -18,6 +18,9 @@
 /* Octets of output that are kept; the rest is read and dropped. */
 #define PROGRAM_OUTPUT_MAX 900
 
+/* Octets of output after which it is killed. */
+#define PROGRAM_FLOOD (16 * 1024 * 1024)
+
 struct program_call {
 	const char *command;
 	char *const *environment; /* "NAME=VALUE" and a NULL: nothing else */
@@ -35,8 +38,8 @@ enum program_result {
 };
 
 /*
- * Runs the command and waits for its end. When limit_ms have passed, its process
- * group is killed. A process that it leaves behind in the background is not
+ * Runs the command and waits for its end. When limit_ms have passed, or it
+ * has written more than PROGRAM_FLOOD octets, its process group is killed. A process that it leaves behind in the background is not
  * waited for, and its output is lost. Sets SIGCHLD to its default.
  *
  * why gets a sentence for anything but DONE and STOP (without an enhanced status

@@ -59,16 +59,26 @@ static const struct role role = {
 };
 
 struct warden_settings {
-	char *me;
 	int64_t children;
+	struct deliver_control control;
 };
 
 static const struct setting settings_table[] = {
-	{"me", SETTING_HOST, NULL, 0, 0, offsetof(struct warden_settings, me),
+	{"me", SETTING_HOST, NULL, 0, 0,
+		offsetof(struct warden_settings, control.me),
 		"this host's name, in names of delivered files"},
 	{"concurrencywarden", SETTING_NUMBER, "500", 1, CHILDREN_MAX,
 		offsetof(struct warden_settings, children),
 		"deliveries, sessions and look-ups at one time"},
+	{"srsdomain", SETTING_TEXT, "", 0, 0,
+		offsetof(struct warden_settings, control.srsdomain),
+		"domain of the reverse-paths that forwards leave with"},
+	{"locals", SETTING_LIST, "@me", 0, 0,
+		offsetof(struct warden_settings, control.locals),
+		"domains that are delivered here; me if missing"},
+	{"maildirfolders", SETTING_SWITCH, "0", 0, 1,
+		offsetof(struct warden_settings, control.has_folders),
+		"an extension may name a folder of the Maildir"},
 };
 
 struct client {
@@ -79,6 +89,7 @@ struct client {
 struct server {
 	struct home home;
 	struct warden_settings settings;
+	struct deliver_settings deliver;
 	int listener, signals;
 	struct client client[CLIENTS_MAX];
 	unsigned clients;
@@ -163,7 +174,7 @@ report(int fd, enum outcome outcome, const char *text)
 /* Delivers and reports. 1: it may do another, 0: it has ended, -1: nobody heard
  * the report. */
 static int
-deliver_message(const struct server *server, const struct account *account,
+deliver_message(struct server *server, const struct account *account,
 	const struct warden_request *request, int content, int to)
 {
 	struct warden_report result = {.magic = WARDEN_MAGIC};
@@ -174,8 +185,8 @@ deliver_message(const struct server *server, const struct account *account,
 			"4.3.0 what came as the message is not a file");
 		return -1;
 	}
-	result.stays = deliver(&server->home, account, request, content,
-		server->settings.me, &result);
+	result.stays =
+		deliver(&server->deliver, account, request, content, &result);
 	if (durable_write_all(to, &result, sizeof result) < 0)
 		return -1;
 	return (int)result.stays;
@@ -205,7 +216,7 @@ next_request(int from, const char *account, struct warden_request *request)
 }
 
 static int
-deliver_messages(const struct server *server, const struct account *account,
+deliver_messages(struct server *server, const struct account *account,
 	const struct work *work)
 {
 	struct warden_request request = work->request;
@@ -222,7 +233,7 @@ deliver_messages(const struct server *server, const struct account *account,
 }
 
 static int
-look_up(const struct server *server, const struct account *account,
+look_up(struct server *server, const struct account *account,
 	const struct work *work)
 {
 	const struct role_path path[] = {{account->home, ROLE_READ}, {NULL, 0}};
@@ -234,7 +245,7 @@ look_up(const struct server *server, const struct account *account,
 		log_line("cannot confine a look-up: %s", why);
 		return STATUS_TEMPORARY;
 	}
-	deliver_lookup(account, &work->request, &result);
+	deliver_lookup(&server->deliver, account, &work->request, &result);
 	return durable_write_all(work->descriptor[0], &result, sizeof result) ==
 			       0
 		       ? STATUS_DONE
@@ -274,7 +285,7 @@ close_ours(const struct server *server)
  * been read before role_become.
  */
 static int
-serve(const struct server *server, const struct work *work, unsigned life_s)
+serve(struct server *server, const struct work *work, unsigned life_s)
 {
 	struct account account;
 
@@ -454,6 +465,9 @@ start(struct server *server, char *why, size_t size)
 		snprintf(why, size, "out of memory");
 		return -1;
 	}
+	if (deliver_settings_make(&server->deliver, &server->home,
+		    &server->settings.control, why, size) < 0)
+		return -1;
 	server->signals = service_signals();
 	if (server->signals < 0) {
 		snprintf(why, size, "no descriptor for signals: %s",

@@ -17,6 +17,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "lib/envelope.h"
 #include "lib/outcome.h"
 #include "local/resolve.h"
 
@@ -56,6 +57,11 @@ struct warden_request {
 	char dash[4];
 	char extension[RESOLVE_TEXT_MAX];
 	char client[64]; /* POP3: client address for the log */
+	/* A delivery: what a forward must carry on (lib/envelope.h). */
+	char envid[ENVELOPE_ENVID_MAX + 4];
+	char orcpt[ENVELOPE_ORCPT_MAX + 4];
+	uint8_t notify, ret, requiretls;
+	uint8_t reserved[5]; /* 0 */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include "lib/address.h"
 #include "lib/deadline.h"
 #include "lib/log.h"
+#include "lib/verp.h"
 #include "queue/report.h"
 #include "queue/runner.h"
 #include "queue/submit.h"
@@ -157,14 +158,16 @@ static void
 address_it(struct bounce *bounce)
 {
 	const struct runner_settings *settings = &bounce->runner->settings;
+	const char *sender = bounce->message->file.envelope.reverse_path;
+	size_t length = strlen(sender), base = verp_base(sender, length);
 
 	bounce->is_double = !has_sender(bounce->message);
 	if (bounce->is_double)
 		snprintf(bounce->to, sizeof bounce->to, "%s@%s",
 			settings->doublebounceto, settings->doublebouncehost);
 	else
-		snprintf(bounce->to, sizeof bounce->to, "%s",
-			bounce->message->file.envelope.reverse_path);
+		snprintf(bounce->to, sizeof bounce->to, "%.*s",
+			(int)(base > 0 ? base : length), sender);
 }
 
 /* --- sending --- */

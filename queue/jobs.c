@@ -8,6 +8,7 @@
 #include "lib/deadline.h"
 #include "lib/durable.h"
 #include "lib/log.h"
+#include "lib/verp.h"
 #include "queue/job_file.h"
 #include "queue/runner.h"
 
@@ -74,6 +75,7 @@ pack_job(const struct pick *pick, stralloc *octets)
 {
 	const struct message *message = pick->message;
 	const struct envelope *envelope = &message->file.envelope;
+	char reverse_path[ENVELOPE_ADDRESS_MAX + 1];
 	struct job job = {
 		.attempt = message->file.state[pick->recipient[0]].attempts + 1,
 		.arrival_us = message->file.header.arrival_us,
@@ -83,7 +85,7 @@ pack_job(const struct pick *pick, stralloc *octets)
 		.requiretls = envelope->requiretls,
 		.ret = envelope->ret,
 		.destination = pick->destination,
-		.reverse_path = envelope->reverse_path,
+		.reverse_path = reverse_path,
 		.envid = envelope->envid,
 		.recipients = pick->recipients,
 		.recipient = calloc(pick->recipients, sizeof *job.recipient),
@@ -92,6 +94,10 @@ pack_job(const struct pick *pick, stralloc *octets)
 	if (job.recipient == NULL)
 		return -1;
 	memcpy(job.id, message->id, sizeof job.id);
+	/* where that differs, a job has one recipient (picks_make) */
+	(void)verp_expand(envelope->reverse_path,
+		envelope->recipient[pick->recipient[0]].address, reverse_path,
+		sizeof reverse_path);
 	for (uint32_t i = 0; i < pick->recipients; i++) {
 		const struct recipient *from =
 			&envelope->recipient[pick->recipient[i]];

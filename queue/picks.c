@@ -4,6 +4,7 @@
 #include <string.h>
 #include "lib/deadline.h"
 #include "lib/log.h"
+#include "lib/verp.h"
 #include "queue/runner.h"
 
 /* A message with more destinations than this has them served in turns. */
@@ -289,11 +290,22 @@ collect(struct runner *runner, struct message *message, struct due *due,
 	return 0;
 }
 
+/* How many recipients a job of this message may have: one if its reverse-path is
+ * another for each. */
+static uint32_t
+recipients_a_job(const struct message *message)
+{
+	const char *sender = message->file.envelope.reverse_path;
+
+	return verp_base(sender, strlen(sender)) > 0 ? 1 : JOB_RECIPIENTS_MAX;
+}
+
 int
 picks_make(struct runner *runner, struct message *message, struct flow **down)
 {
 	uint32_t recipients = message->file.envelope.recipients, count = 0;
 	struct due *due = calloc(recipients, sizeof *due);
+	uint32_t most = recipients_a_job(message);
 	unsigned picks = 0;
 	int result = due == NULL ? -1 : collect(runner, message, due, &count);
 
@@ -301,8 +313,7 @@ picks_make(struct runner *runner, struct message *message, struct flow **down)
 		qsort(due, count, sizeof *due, compare);
 	for (uint32_t i = 0, run;
 		i < count && result >= 0 && picks < PICKS_A_MESSAGE; i += run) {
-		for (run = 1; i + run < count && run < JOB_RECIPIENTS_MAX;
-			run++)
+		for (run = 1; i + run < count && run < most; run++)
 			if (!go_together(&due[i], &due[i + run]))
 				break;
 		int taken = take_run(runner, message, due + i, run, down);

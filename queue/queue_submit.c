@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include "lib/home.h"
 #include "lib/outcome.h"
 #include "lib/settings.h"
+#include "lib/verp.h"
 #include "queue/submit.h"
 
 /* How long queue-inject may take for one answer, in milliseconds; and the caller
@@ -135,14 +137,29 @@ take_address(const struct work *work, const char *octets, size_t length,
 	return 0;
 }
 
-/* VERP forms of the sender, "local-@host-@[]", are the list's own affair. */
+/* True for a sender that is no address but means something: of a double bounce,
+ * or one to be expanded for each recipient. It goes into text. */
+static bool
+take_special_sender(
+	const char *octets, size_t length, char text[ENVELOPE_ADDRESS_MAX + 1])
+{
+	bool is_double = length == strlen(ENVELOPE_DOUBLE_BOUNCE) &&
+			 memcmp(octets, ENVELOPE_DOUBLE_BOUNCE, length) == 0;
+
+	if (length > ENVELOPE_ADDRESS_MAX ||
+		(!is_double && verp_base(octets, length) == 0))
+		return false;
+	memcpy(text, octets, length);
+	text[length] = 0;
+	return true;
+}
+
 static int
 take_item(struct work *work, char kind, const char *octets, size_t length)
 {
-	char text[ADDRESS_TEXT_MAX + 1] = ENVELOPE_DOUBLE_BOUNCE;
+	char text[ENVELOPE_ADDRESS_MAX + 1];
 
-	if ((kind != 'F' || length != strlen(text) ||
-		    memcmp(octets, text, length) != 0) &&
+	if ((kind != 'F' || !take_special_sender(octets, length, text)) &&
 		take_address(work, octets, length,
 			kind == 'F' ? ADDRESS_NULL : 0, text) < 0)
 		return fail(SUBMIT_ADDRESS,

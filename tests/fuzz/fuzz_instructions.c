@@ -22,6 +22,8 @@ check_line(const struct instruction *line, bool forward_only)
 		assert(!forward_only);
 	if (line->kind == INSTRUCTION_MAILDIR)
 		assert(line->text[length - 1] == '/');
+	if (line->kind == INSTRUCTION_MBOX)
+		assert(line->text[length - 1] != '/');
 }
 
 int

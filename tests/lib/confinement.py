@@ -46,7 +46,7 @@ def warden_peers(host):
                          intruder.POP3, "u:carol@example.org"),
                  "Permission denied", f"{user} does not come to its socket")
     uid, own, groups = who("_keep-auth")
-    for octets in (b"x", b"\0" * 3448, b"\xff" * 4096):
+    for octets in (b"x", b"\0" * 4064, b"\xff" * 4096):
         tap.same(as_user(uid, own, groups, ask_with, path,
                          octets.decode("latin-1")), "",
                  f"{len(octets)} octets of nonsense are refused")

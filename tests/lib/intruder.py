@@ -16,8 +16,9 @@ DELIVER, POP3, LOOKUP = 1, 2, 3
 
 def request(kind, account):
     """local/warden.h: struct warden_request."""
-    return struct.pack("@II256sQQ24s1024s1024s4s1024s64s0Q", 0x6b776431, kind,
-                       account.encode(), 0, 0, b"", b"", b"", b"", b"", b"")
+    return struct.pack("@II256sQQ24s1024s1024s4s1024s64s104s504s3B5s0Q",
+                       0x6b776431, kind, account.encode(), 0, 0, b"", b"", b"",
+                       b"", b"", b"", b"", b"", 0, 0, 0, b"")
 
 
 def ask_warden(path, kind, account, octets=None):

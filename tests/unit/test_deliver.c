@@ -17,12 +17,14 @@
 #include "tests/unit/temporary.h"
 
 #define CONTENT "Subject: x\n\ngr\303\274n\n"
+#define TEXT(literal) literal, sizeof literal - 1
 #define ID "0123456789abcdefghjk"
 
 struct place {
 	char path[TEMPORARY_MAX];
 	int folder, content;
 	struct home home;
+	struct deliver_settings settings;
 	struct account account;
 	struct warden_request request;
 	struct warden_report report;
@@ -37,6 +39,10 @@ start(struct place *place)
 	place->content = openat(place->folder, "message", O_RDWR | O_CLOEXEC);
 	assert_true(place->content >= 0);
 	snprintf(place->home.path, sizeof place->home.path, "%s", place->path);
+	place->settings.home = &place->home;
+	place->settings.host = "mx.test";
+	assert_int_equal(
+		domains_add(&place->settings.ours, TEXT("host.test")), 0);
 	snprintf(place->account.home, sizeof place->account.home, "%s",
 		place->path);
 	snprintf(place->account.maildir, sizeof place->account.maildir,
@@ -57,6 +63,7 @@ static void
 stop(struct place *place)
 {
 	close(place->content);
+	domains_free(&place->settings.ours);
 	temporary_remove(place->path, place->folder);
 }
 
@@ -75,8 +82,8 @@ static void
 expect(struct place *place, enum outcome outcome, const char *text)
 {
 	memset(&place->report, 0xff, sizeof place->report);
-	deliver(&place->home, &place->account, &place->request, place->content,
-		"mx.test", &place->report);
+	deliver(&place->settings, &place->account, &place->request,
+		place->content, &place->report);
 	assert_int_equal(place->report.magic, WARDEN_MAGIC);
 	if (place->report.outcome != outcome ||
 		strstr(place->report.text, text) == NULL)
@@ -139,14 +146,18 @@ test_lines(void **state)
 	expect(&place, OUTCOME_FAILED, "5.1.1 ");
 	assert_int_equal(mkdirat(place.folder, "M", 0700), 0);
 	temporary_write(place.folder, ".qmail-x",
-		"|cat >seen; echo $EXT $RECIPIENT >>seen\n./M/\n"
+		"|cat >seen; echo $EXT $RECIPIENT $DEFAULT >>seen\n./M/\n"
 		"|exit 99\n./N/\n",
 		0600);
+	/* the case of an extension is kept, but chooses no file */
+	snprintf(place.request.address, sizeof place.request.address,
+		"Ann-X@host.test");
 	expect(&place, OUTCOME_DELIVERED, "2.0.0 delivered to 1 folders, 2");
 	assert_int_equal(delivered(&place, "M", text, sizeof text), 1);
 	assert_string_equal(
 		temporary_read(place.folder, "seen", text, sizeof text),
-		CONTENT "x ann-x@host.test\n");
+		CONTENT "X Ann-X@host.test\n");
+	address(&place, "ann-x@host.test", "x");
 	temporary_write(place.folder, ".qmail-x", "./N/\n", 0600);
 	expect(&place, OUTCOME_DEFERRED, "4.3.0 ");
 	temporary_write(place.folder, ".qmail-x",
@@ -156,11 +167,18 @@ test_lines(void **state)
 	temporary_write(place.folder, ".qmail-x",
 		"|echo later; exit 111\n./M/\n", 0600);
 	expect(&place, OUTCOME_DEFERRED, "later");
-	temporary_write(place.folder, ".qmail-x", "./M/\n./mbox\n", 0600);
-	expect(&place, OUTCOME_DEFERRED, "mbox delivery is not offered");
+	temporary_write(place.folder, ".qmail-x", "./M/\n./m/\n", 0600);
+	expect(&place, OUTCOME_DEFERRED, "4.3.0 ");
+	temporary_write(place.folder, ".qmail-x", "./box\n", 0600);
+	expect(&place, OUTCOME_DELIVERED, "2.0.0 delivered to ./box");
+	(void)temporary_read(place.folder, "box", text, sizeof text);
+	assert_memory_equal(text, "From bob@x.test ", 16);
+	assert_non_null(
+		strstr(text, "\nReturn-Path: <bob@x.test>\n"
+			     "Delivered-To: ann-x@host.test\n" CONTENT "\n"));
 	temporary_write(place.folder, ".qmail-x", "#\n", 0600);
 	expect(&place, OUTCOME_DISCARDED, "2.0.0 ");
-	assert_int_equal(delivered(&place, "M", text, sizeof text), 1);
+	assert_int_equal(delivered(&place, "M", text, sizeof text), 2);
 	stop(&place);
 }
 
@@ -216,8 +234,8 @@ test_hostile_requests(void **state)
 	stop(&place);
 }
 
-/* Plays the queue for one submission: notes what it is given in the file
- * "queued", and answers with this. */
+/* Plays the queue for one submission: notes what it is given in the files
+ * "queued" and "envelope", and answers with this. */
 static void
 play_queue(int listener, int folder, const char *answer, size_t length)
 {
@@ -226,13 +244,16 @@ play_queue(int listener, int folder, const char *answer, size_t length)
 	struct frame frame;
 	int64_t deadline_ms = deadline_after_ms(10000);
 	int fd = accept(listener, NULL, NULL);
-	int out = openat(folder, "queued", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+	int out = openat(folder, "queued", flags, 0600);
+	int envelope = openat(folder, "envelope", flags, 0600);
 
 	frame_reader_start(&reader, fd, buffer, sizeof buffer);
 	while (frame_read(&reader, deadline_ms, &frame) == FRAME_OK) {
 		if (frame.type == 'Q')
 			(void)frame_send(fd, 'G', ID, strlen(ID), deadline_ms);
-		else if (write(out, frame.payload, frame.length) < 0)
+		else if (write(frame.type == 'E' ? envelope : out,
+				 frame.payload, frame.length) < 0)
 			_exit(1);
 		if (frame.type == 'E')
 			(void)frame_send(fd, (uint8_t)answer[0], answer + 1,
@@ -265,7 +286,46 @@ forward_with(struct place *place, const char *answer, size_t length,
 	assert_int_equal(status, 0);
 }
 
-#define ANSWER(literal) literal, sizeof literal - 1
+#define ANSWER(literal) TEXT(literal)
+
+/* Reads a file that may hold NULs; its length. */
+static size_t
+temporary_length(int folder, const char *name, char text[2000])
+{
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+	ssize_t length = read(fd, text, 2000);
+
+	close(fd);
+	assert_true(length > 0);
+	return (size_t)length;
+}
+
+/* The envelope that the queue was given: "SENDER>ADDRESS:NOTIFY:ORCPT…", then what
+ * it has of ENVID, RET and REQUIRETLS. */
+static void
+expect_queued(struct place *place, const char *wanted)
+{
+	struct envelope envelope;
+	char octets[2000], *text = NULL;
+	size_t length = temporary_length(place->folder, "envelope", octets);
+	FILE *out = open_memstream(&text, &(size_t){0});
+
+	assert_int_equal(
+		envelope_unpack(octets, length, 1, &envelope), ENVELOPE_OK);
+	fprintf(out, "%s", envelope.reverse_path);
+	for (uint32_t i = 0; i < envelope.recipients; i++)
+		fprintf(out, ">%s:%u:%s", envelope.recipient[i].address,
+			envelope.recipient[i].notify,
+			envelope.recipient[i].orcpt);
+	if (*envelope.envid != 0)
+		fprintf(out, " %s", envelope.envid);
+	fprintf(out, "%s%s", envelope.ret == RET_HDRS ? " HDRS" : "",
+		envelope.requiretls ? " TLS" : "");
+	fclose(out);
+	assert_string_equal(text, wanted);
+	free(text);
+	envelope_free(&envelope);
+}
 
 static void
 test_forwards(void **state)
@@ -277,15 +337,18 @@ test_forwards(void **state)
 	start(&place);
 	address(&place, "ann-away@host.test", "away");
 	temporary_write(place.folder, ".qmail-away",
-		"&carl@y.test\n|true\ndora\n|exit 99\n&late@y.test\n", 0600);
+		"&carl@y.test\n|true\ndora\n&carl@Y.TEST\n|exit 99\n"
+		"&late@y.test\n",
+		0600);
 	expect(&place, OUTCOME_DEFERRED, "4.3.0 cannot forward");
 	forward_with(&place, ANSWER("A" ID), OUTCOME_DELIVERED,
 		"2 programs, forwarded as " ID);
 	(void)temporary_read(place.folder, "queued", text, sizeof text);
 	const char *begin = "Delivered-To: ann-away@host.test\n" CONTENT;
 	assert_memory_equal(text, begin, strlen(begin));
+	expect_queued(&place, "bob@x.test>carl@y.test:0:>dora@mx.test:0:");
 	temporary_write(place.folder, ".qmail-away", "&carl@y.test\n", 0600);
-	forward_with(&place, ANSWER("A" ID), OUTCOME_EXPANDED,
+	forward_with(&place, ANSWER("A" ID), OUTCOME_RELAYED_DSN,
 		"2.0.0 forwarded as " ID);
 	forward_with(&place, ANSWER("N\x1fnot wanted"), OUTCOME_FAILED,
 		"not wanted");
@@ -297,14 +360,167 @@ test_forwards(void **state)
 }
 
 static void
+test_parameters(void **state)
+{
+	struct place place;
+	struct warden_request *request = &place.request;
+
+	(void)state;
+	start(&place);
+	address(&place, "ann-x@host.test", "x");
+	snprintf(request->orcpt, sizeof request->orcpt, "rfc822;o@x.test");
+	snprintf(request->envid, sizeof request->envid, "e1");
+	request->ret = RET_HDRS;
+	request->requiretls = 1;
+	/* RFC 3461 section 5.2.7.2: one address alone takes all of it over */
+	request->notify = NOTIFY_SUCCESS | NOTIFY_DELAY;
+	temporary_write(place.folder, ".qmail-x", "&c@y.test\n", 0600);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_RELAYED_DSN, "forwarded");
+	expect_queued(
+		&place, "bob@x.test>c@y.test:10:rfc822;o@x.test e1 HDRS TLS");
+	/* 5.2.7.3 (c): several, or a copy is kept */
+	temporary_write(place.folder, ".qmail-x", "&c@y.test\nd\n", 0600);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_EXPANDED, "forwarded");
+	expect_queued(&place, "bob@x.test>c@y.test:8:rfc822;o@x.test"
+			      ">d@mx.test:8:rfc822;o@x.test e1 HDRS TLS");
+	request->notify = NOTIFY_SUCCESS;
+	temporary_write(place.folder, ".qmail-x", "&c@y.test\n|true\n", 0600);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_DELIVERED, "forwarded");
+	expect_queued(
+		&place, "bob@x.test>c@y.test:1:rfc822;o@x.test e1 HDRS TLS");
+	/* 5.2.7.1: a list answers for itself */
+	temporary_write(place.folder, ".qmail-x", "&c@y.test\n", 0600);
+	temporary_write(place.folder, ".qmail-x-owner", "#\n", 0600);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_DELIVERED, "forwarded");
+	expect_queued(&place, "ann-x-owner@host.test>c@y.test:0: TLS");
+	temporary_write(place.folder, ".qmail-x-owner-default", "#\n", 0600);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_DELIVERED, "forwarded");
+	expect_queued(&place, "ann-x-owner-@host.test-@[]>c@y.test:0: TLS");
+	/* a report keeps its null reverse-path */
+	request->reverse_path[0] = 0;
+	request->notify = 0;
+	forward_with(&place, ANSWER("A" ID), OUTCOME_RELAYED_DSN, "forwarded");
+	expect_queued(&place, ">c@y.test:0:rfc822;o@x.test e1 HDRS TLS");
+	request->notify = 16;
+	expect(&place, OUTCOME_DEFERRED, "malformed");
+	stop(&place);
+}
+
+static void
+use_srs(struct place *place)
+{
+	struct srs *srs = &place->settings.srs;
+	char why[100];
+
+	assert_int_equal(
+		srs_read_keys(srs, TEXT("0123456789abcdef"), why, sizeof why),
+		0);
+	snprintf(srs->domain, sizeof srs->domain, "host.test");
+}
+
+static void
+test_rewritten_senders(void **state)
+{
+	struct place place;
+	char text[2000];
+
+	(void)state;
+	start(&place);
+	address(&place, "ann-x@host.test", "x");
+	temporary_write(place.folder, ".qmail-x", "&c@y.test\n", 0600);
+	use_srs(&place);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_RELAYED_DSN, "forwarded");
+	size_t length = temporary_length(place.folder, "envelope", text);
+	const char *at = memmem(text, length, "SRS0=", 5);
+	assert_non_null(at);
+	const char *end = memmem(
+		at, length - (size_t)(at - text), TEXT("x.test=bob@host.test"));
+	assert_non_null(end);
+	assert_int_equal(place.settings.srs.keys, 1);
+	char rewritten[200];
+	snprintf(rewritten, sizeof rewritten, "%.*s",
+		(int)(end + strlen("x.test=bob@host.test") - at), at);
+
+	/* nobody's need for it: our own sender, or a host of ours */
+	snprintf(place.request.reverse_path, sizeof place.request.reverse_path,
+		"bob@host.test");
+	use_srs(&place);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_RELAYED_DSN, "forwarded");
+	expect_queued(&place, "bob@host.test>c@y.test:0:");
+	snprintf(place.request.reverse_path, sizeof place.request.reverse_path,
+		"bob@x.test");
+	temporary_write(place.folder, ".qmail-x", "&c@host.test\n", 0600);
+	use_srs(&place);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_RELAYED_DSN, "forwarded");
+	expect_queued(&place, "bob@x.test>c@host.test:0:");
+
+	/* a command finds the keys nowhere */
+	temporary_write(place.folder, ".qmail-x", "|true\n", 0600);
+	expect(&place, OUTCOME_DELIVERED, "1 programs");
+	assert_int_equal(place.settings.srs.keys, 0);
+
+	/* back: the alias account sends it on, and nobody else's does */
+	place.request.reverse_path[0] = 0;
+	address(&place, rewritten, rewritten);
+	use_srs(&place);
+	expect(&place, OUTCOME_FAILED, "5.1.1 there is no mailbox");
+	snprintf(place.request.account, sizeof place.request.account, "a:");
+	use_srs(&place);
+	forward_with(&place, ANSWER("A" ID), OUTCOME_RELAYED_DSN, "forwarded");
+	expect_queued(&place, ">bob@x.test:0:");
+	use_srs(&place);
+	assert_int_equal(deliver_lookup(&place.settings, &place.account,
+				 &place.request, &place.report),
+		OUTCOME_DELIVERED);
+	temporary_write(place.folder, ".qmail-default", "./M/\n", 0600);
+	place.request.address[6] ^= 1;
+	use_srs(&place);
+	expect(&place, OUTCOME_FAILED, "5.1.1 the rewritten address is none");
+	use_srs(&place);
+	assert_int_equal(deliver_lookup(&place.settings, &place.account,
+				 &place.request, &place.report),
+		OUTCOME_FAILED);
+	stop(&place);
+}
+
+static void
+test_folders(void **state)
+{
+	struct place place;
+	char text[1000];
+
+	(void)state;
+	start(&place);
+	assert_int_equal(mkdirat(place.folder, "Maildir", 0700), 0);
+	assert_int_equal(mkdirat(place.folder, "Maildir/.lists.c", 0700), 0);
+	address(&place, "ann-Lists.C@host.test", "Lists.C");
+	expect(&place, OUTCOME_FAILED, "5.1.1 ");
+	place.settings.has_folders = true;
+	expect(&place, OUTCOME_DELIVERED, "./Maildir/.lists.c/");
+	assert_int_equal(
+		delivered(&place, "Maildir/.lists.c", text, sizeof text), 1);
+	for (const char *const *name = (const char *const[]){".lists.c", "c",
+		     "..", "lists.c/new", "lists.c.", "lists..c", NULL};
+		*name != NULL; name++) {
+		address(&place, "ann-x@host.test", *name);
+		expect(&place, OUTCOME_FAILED, "5.1.1 ");
+	}
+	assert_int_equal(
+		symlinkat(".lists.c", place.folder, "Maildir/.link"), 0);
+	address(&place, "ann-link@host.test", "link");
+	expect(&place, OUTCOME_FAILED, "5.1.1 ");
+	stop(&place);
+}
+
+static void
 expect_lookup(struct place *place, const char *dash, const char *extension,
 	enum outcome outcome)
 {
 	snprintf(place->request.dash, sizeof place->request.dash, "%s", dash);
 	snprintf(place->request.extension, sizeof place->request.extension,
 		"%s", extension);
-	assert_int_equal(deliver_lookup(&place->account, &place->request,
-				 &place->report),
+	assert_int_equal(deliver_lookup(&place->settings, &place->account,
+				 &place->request, &place->report),
 		outcome);
 	assert_int_equal(place->report.outcome, outcome);
 	assert_int_equal(place->report.magic, WARDEN_MAGIC);
@@ -340,6 +556,9 @@ main(void)
 		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_hostile_requests),
 		cmocka_unit_test(test_forwards),
+		cmocka_unit_test(test_parameters),
+		cmocka_unit_test(test_rewritten_senders),
+		cmocka_unit_test(test_folders),
 		cmocka_unit_test(test_lookup),
 	};
 

@@ -24,6 +24,7 @@ static const struct environment_words WORDS = {
 	.user = "ann",
 	.home = "/home/ann",
 	.sender = "s p@x.test",
+	.new_sender = "ann-a-owner@host.test",
 	.recipient = "ann-a-b-c-d@mx.host.example.test",
 	.local = "ann-a-b-c-d",
 	.host = "mx.host.example.test",
@@ -104,7 +105,9 @@ static const struct {
 	{"echo $LOCAL,$EXT,$EXT2,$EXT3,$EXT4,$DEFAULT", PROGRAM_DONE,
 		"ann-a-b-c-d,a-b-c-d,b-c-d,c-d,d,c-d"},
 	{"echo $SENDER,$NEWSENDER,$RECIPIENT", PROGRAM_DONE,
-		"s p@x.test,s p@x.test,ann-a-b-c-d@mx.host.example.test"},
+		"s "
+		"p@x.test,ann-a-owner@host.test,ann-a-b-c-d@mx.host.example."
+		"test"},
 	{"echo \"$DTLINE$RPLINE$UFLINE\" | cut -c1-34", PROGRAM_DONE,
 		"Delivered-To: ann-a-b-c-d@mx.host. "
 		"Return-Path: <s p@x.test> From s-p@x.test"},
@@ -187,6 +190,22 @@ test_time_limit(void **state)
 	stop(&place);
 }
 
+static void
+test_flood(void **state)
+{
+	struct place place;
+
+	(void)state;
+	start(&place, "x\n");
+	place.call.limit_ms = 60000;
+	assert_int_equal(run(&place, "yes; sleep 50"), PROGRAM_TEMPORARY);
+	assert_non_null(strstr(place.why, "wrote more than"));
+	/* the most that is taken */
+	assert_int_equal(
+		run(&place, "head -c 16777216 /dev/zero"), PROGRAM_DONE);
+	stop(&place);
+}
+
 /* A process left behind with the output open is not waited for. */
 static void
 test_background(void **state)
@@ -210,6 +229,7 @@ main(void)
 		cmocka_unit_test(test_offset),
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_time_limit),
+		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_background),
 	};
 

@@ -245,18 +245,22 @@ def utf8(host):
 
 def success(host):
     local, domain = host.address.split("@")
-    path = os.path.join(os.path.dirname(host.maildir.rstrip("/")),
-                        ".qmail-on")
-    with open(path, "w") as file:
-        file.write("&good@plain.test\n")
-    host.give(path)
+    for name, text in (("on", "&good@plain.test\n&good@dsn.test\n"),
+                       ("one", "&good6@dsn.test\n")):
+        path = os.path.join(os.path.dirname(host.maildir.rstrip("/")),
+                            ".qmail-" + name)
+        with open(path, "w") as file:
+            file.write(text)
+        host.give(path)
     send(host, [("good1@plain.test", ["NOTIFY=SUCCESS"]),
                 ("good2@plain.test", []),
                 ("good3@plain.test", ["NOTIFY=NEVER"]),
                 ("good4@plain.test", ["NOTIFY=FAILURE,DELAY"]),
                 ("good5@dsn.test", ["NOTIFY=SUCCESS,FAILURE",
                                     "ORCPT=rfc822;o+2B@old.test"]),
-                (f"{local}-on@{domain}", ["NOTIFY=SUCCESS"])],
+                (f"{local}-on@{domain}", ["NOTIFY=SUCCESS,DELAY"]),
+                (f"{local}-one@{domain}", ["NOTIFY=SUCCESS",
+                                           "ORCPT=rfc822;a@old.test"])],
          options=["RET=FULL", "ENVID=e1"])
     [report] = reports(host)
     tap.same([(field(report, i, "Final-Recipient"), field(report, i, "Action"),
@@ -273,6 +277,10 @@ def success(host):
     tap.ok("RCPT TO:<good5@dsn.test> NOTIFY=SUCCESS,FAILURE "
            "ORCPT=rfc822;o+2B@old.test" in lines, "NOTIFY and ORCPT, too",
            lines)
+    tap.ok("RCPT TO:<good6@dsn.test> NOTIFY=SUCCESS ORCPT=rfc822;a@old.test"
+           in lines, "…also where one address forwards to one other", lines)
+    tap.ok("RCPT TO:<good@dsn.test> NOTIFY=DELAY" in lines,
+           "…and without SUCCESS where it forwards to several", lines)
     tap.ok(not any("NOTIFY" in line or "ENVID" in line or "ORCPT" in line
                    for line in host.plain.lines),
            "…but not to a server without DSN", host.plain.lines)

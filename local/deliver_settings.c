@@ -1,0 +1,85 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "lib/address.h"
+#include "local/deliver.h"
+
+#define KEYS_FILE "secrets/srs"
+#define KEYS_OCTETS_MAX 4096
+
+/* Reads the file into text. Its length; or -1 with what is wrong in why. */
+static ssize_t
+read_keys(const char *path, char text[KEYS_OCTETS_MAX], char *why, size_t size)
+{
+	struct stat st;
+	ssize_t length = -1;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		snprintf(why, size, "%s", strerror(errno));
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+		 (st.st_mode & 077) != 0)
+		snprintf(why, size, "must be a file that only uid %u may read",
+			(unsigned)geteuid());
+	else if ((length = read(fd, text, KEYS_OCTETS_MAX)) < 0)
+		snprintf(why, size, "%s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (length < KEYS_OCTETS_MAX)
+		return length;
+	snprintf(why, size, "is too long");
+	return -1;
+}
+
+static int
+make_srs(struct deliver_settings *settings, const char *domain, char *why,
+	size_t size)
+{
+	char path[HOME_NAME_MAX], text[KEYS_OCTETS_MAX], wrong[200];
+
+	if (*domain == 0)
+		return 0;
+	if (!domain_valid(domain, strlen(domain))) {
+		snprintf(why, size, "control/srsdomain: expected a domain");
+		return -1;
+	}
+	home_path(settings->home, KEYS_FILE, path);
+	ssize_t length = read_keys(path, text, wrong, sizeof wrong);
+	int result = length < 0 ? -1
+				: srs_read_keys(&settings->srs, text,
+					  (size_t)length, wrong, sizeof wrong);
+	explicit_bzero(text, sizeof text);
+	if (result < 0)
+		snprintf(why, size, "%s, for control/srsdomain: %s", path,
+			wrong);
+	else
+		snprintf(settings->srs.domain, sizeof settings->srs.domain,
+			"%s", domain);
+	return result;
+}
+
+int
+deliver_settings_make(struct deliver_settings *settings,
+	const struct home *home, const struct deliver_control *control,
+	char *why, size_t size)
+{
+	const struct setting_list *list = &control->locals;
+
+	*settings = (struct deliver_settings){.home = home,
+		.host = control->me,
+		.ours = DOMAINS_ZERO,
+		.has_folders = control->has_folders != 0};
+	for (size_t i = 0; i < list->count; i++)
+		if (domains_add(&settings->ours, list->line[i],
+			    strlen(list->line[i])) < 0) {
+			snprintf(why, size, "control/locals line %zu: %s",
+				list->number[i],
+				errno == EINVAL ? "expected a domain"
+						: strerror(errno));
+			return -1;
+		}
+	return make_srs(settings, control->srsdomain, why, size);
+}

@@ -1,0 +1,135 @@
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "lib/escape.h"
+#include "local/delivery.h"
+
+int
+delivery_report(struct warden_report *report, enum outcome outcome,
+	const char *format, ...)
+{
+	va_list arguments;
+	char text[OUTCOME_TEXT_MAX + 1];
+
+	report->magic = WARDEN_MAGIC;
+	report->outcome = outcome;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	/* folders and programs have their own ideas of a text */
+	escape_line(report->text, sizeof text, text, strlen(text), ESCAPE_MASK);
+	return -1;
+}
+
+bool
+delivery_text_is_sound(const char *text, size_t size)
+{
+	const char *end = memchr(text, 0, size);
+
+	if (end == NULL)
+		return false;
+	for (; text < end; text++)
+		if ((unsigned char)*text < 32 || *text == 127)
+			return false;
+	return true;
+}
+
+bool
+delivery_names_are_sound(const struct warden_request *request)
+{
+	return delivery_text_is_sound(
+		       request->account, sizeof request->account) &&
+	       delivery_text_is_sound(
+		       request->address, sizeof request->address) &&
+	       delivery_text_is_sound(request->dash, sizeof request->dash) &&
+	       delivery_text_is_sound(
+		       request->extension, sizeof request->extension) &&
+	       strchr(request->dash, '/') == NULL;
+}
+
+int
+delivery_open_home(const struct account *account, struct warden_report *report)
+{
+	int folder = open(account->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (folder < 0)
+		(void)delivery_report(report, OUTCOME_DEFERRED,
+			"4.3.0 the home folder cannot be opened: %s",
+			strerror(errno));
+	return folder;
+}
+
+bool
+delivery_is_own_address(const struct warden_request *request)
+{
+	return *request->dash == 0 && *request->extension == 0;
+}
+
+int
+delivery_undo_srs(const struct deliver_settings *settings,
+	const struct warden_request *request, char to[ADDRESS_TEXT_MAX + 1],
+	struct warden_report *report)
+{
+	struct path path;
+
+	if (strcmp(request->account, "a:") != 0 ||
+		address_mailbox_scan(request->address, strlen(request->address),
+			ADDRESS_UTF8, &path) < 0)
+		return 0;
+	switch (srs_reverse(&settings->srs, &path, time(NULL), to)) {
+	case SRS_NONE:
+		return 0;
+	case SRS_OK:
+		return 1;
+	case SRS_EXPIRED:
+		return delivery_report(report, OUTCOME_FAILED,
+			"5.1.1 the rewritten address is no longer good");
+	case SRS_FORGED:
+		break;
+	}
+	return delivery_report(report, OUTCOME_FAILED,
+		"5.1.1 the rewritten address is none of ours");
+}
+
+/* Whether the extension can be the name of a folder, dots parting its levels. */
+static bool
+can_be_a_folder(const char *extension)
+{
+	return *extension != 0 && *extension != '.' &&
+	       extension[strlen(extension) - 1] != '.' &&
+	       strstr(extension, "..") == NULL &&
+	       strchr(extension, '/') == NULL;
+}
+
+bool
+delivery_find_folder(const struct deliver_settings *settings, int home,
+	const struct account *account, const struct warden_request *request,
+	char path[2 * ACCOUNT_HOME_MAX])
+{
+	const size_t size = 2 * ACCOUNT_HOME_MAX;
+	size_t length = strlen(account->maildir);
+	struct stat st;
+
+	if (!settings->has_folders || !can_be_a_folder(request->extension) ||
+		length == 0)
+		return false;
+	const char *slash = account->maildir[length - 1] == '/' ? "" : "/";
+	int needed = snprintf(path, size, "%s%s.%s", account->maildir, slash,
+		request->extension);
+	if (needed < 0 || (size_t)needed + 1 >= size)
+		return false;
+	for (char *at = path + length; *at != 0; at++)
+		*at = (char)tolower((unsigned char)*at);
+	/* without a slash, which would follow a link */
+	if (fstatat(home, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		!S_ISDIR(st.st_mode))
+		return false;
+	memcpy(path + needed, "/", 2);
+	return true;
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Real clients: swaks, curl and msmtp send; curl, poplib, mpop and fetchmail
-fetch. A client that is not installed is skipped, and says so."""
+"""Real clients: swaks, curl, msmtp, postfix's smtp-source and nodemailer send; curl,
+poplib, mpop and fetchmail fetch. A client that is not installed is skipped, and says so."""
 
 import os
 import poplib
@@ -11,7 +11,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, wait_for
-from instance import Instance
+from instance import BUILD, Instance
 
 tap = Tap()
 TEXT = b"From: a@client.test\nSubject: by a client\n\nline one\n.two\n"
@@ -27,6 +27,81 @@ def client(name, host, *command, **more):
     tap.ok(run.returncode == 0, name, run.stdout.decode(errors="replace")
            + host.logs())
     return run
+
+
+NODE_SCRIPT = """
+const mailer = require('nodemailer');
+const [host, port, to] = process.argv.slice(1);
+const transport = mailer.createTransport({host, port: Number(port),
+  name: 'client.test', secure: false, ignoreTLS: true, pool: true,
+  maxConnections: 1});
+const message = (n) => ({from: 'Ann Ä <a@client.test>', to, subject: `node ${n} é`,
+  text: '.one\\n..two\\n' + 'x'.repeat(3000), html: '<p>.</p>',
+  attachments: [{filename: 'ä.bin', content: Buffer.alloc(100000, 10)}],
+  dsn: {id: 'n' + n, return: 'headers', notify: 'failure', recipient: to}});
+Promise.all([1, 2, 3].map((n) => transport.sendMail(message(n))))
+  .then((all) => all.forEach((info) => console.log(info.response)))
+  .catch((error) => { console.error(error); process.exitCode = 1; })
+  .finally(() => transport.close());
+"""
+
+
+def fetched(name, what):
+    """The folder with a client that is fetched, not installed; None: skipped."""
+    folder = os.path.join(BUILD, "clients")
+    tool = os.path.join(os.path.dirname(__file__), "..", "lib", "fetch-client")
+    run = subprocess.run([tool, name, folder], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         text=True, timeout=120)
+    if run.returncode == 0:
+        return folder
+    tap.note(run.stdout)
+    tap.skip(what, f"{name} is not installed and cannot be fetched")
+    return None
+
+
+def smtp_source(host):
+    """Sends 10 in each of two ways; gives their number."""
+    program, environment = shutil.which("smtp-source"), dict(os.environ)
+    if program is None:
+        folder = fetched("smtp-source", "smtp-source sends")
+        if folder is None:
+            return 0
+        program = f"{folder}/usr/sbin/smtp-source"
+        environment["LD_LIBRARY_PATH"] = f"{folder}/usr/lib/postfix"
+        run = subprocess.run(["ldd", program], stdout=subprocess.PIPE,
+                             env=environment, text=True, timeout=60)
+        if "not found" in run.stdout:
+            tap.skip("smtp-source sends", "libraries of it are missing: "
+                     + " ".join(line.split()[0] for line in
+                                run.stdout.splitlines() if "not found" in line))
+            return 0
+    sent = 0
+    for name, options in (("a session each", ()),
+                          ("many in a session", ("-d",))):
+        if client(f"smtp-source sends, {name}", host, program, *options, "-s",
+                  "5", "-m", "10", "-l", "5000", "-M", "client.test", "-f",
+                  "a@client.test", "-t", host.address,
+                  f"{host.smtp_host}:{host.smtp_port}", env=environment,
+                  stdin=subprocess.DEVNULL):
+            sent += 10
+    return sent
+
+
+def nodemailer(host):
+    """Sends 3 over one connection; gives their number."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        tap.skip("nodemailer sends", "node and npm are not installed")
+        return 0
+    folder = fetched("nodemailer", "nodemailer sends")
+    if folder is None:
+        return 0
+    run = client("nodemailer sends", host, "node", "-e", NODE_SCRIPT,
+                 host.smtp_host, host.smtp_port, host.address,
+                 cwd=f"{folder}/nodemailer", stdin=subprocess.DEVNULL)
+    tap.same(run.stdout.count(b"250 2.0.0 Ok: queued as "), 3,
+             "each is answered")
+    return 3
 
 
 def sending(host):
@@ -50,7 +125,14 @@ def sending(host):
               "--from=a@client.test", "--", host.address, input=TEXT,
               env=dict(os.environ, HOME="/nonexistent")):
         sent += 1
+    sent += smtp_source(host)
+    by_node = nodemailer(host)
+    sent += by_node
     tap.same(len(host.wait_delivered(sent)), sent, "all of it arrived")
+    whole = [text for text in host.contents() if b"Subject: =?UTF-8?" in text]
+    tap.ok(len(whole) == by_node
+           and all(b"\n.one\n..two\n" in text for text in whole),
+           "nodemailer's have their dots where they were", whole[:1])
 
 
 def fetching(host):

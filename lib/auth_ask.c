@@ -9,31 +9,13 @@
 #include "lib/service.h"
 
 static int
-wait_for(int fd, short events, int64_t deadline_ms)
-{
-	struct pollfd one = {fd, events, 0};
-
-	for (;;) {
-		int ready = poll(&one, 1, deadline_left_ms(deadline_ms));
-
-		if (ready > 0)
-			return 0;
-		if (ready == 0) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
-		if (errno != EINTR)
-			return -1;
-	}
-}
-
-static int
 send_record(int fd, const void *record, size_t length, const int *descriptor,
 	unsigned descriptors, int64_t deadline_ms)
 {
 	while (descriptors_send(fd, record, length, descriptor, descriptors) <
 		0)
-		if (errno != EAGAIN || wait_for(fd, POLLOUT, deadline_ms) < 0)
+		if (errno != EAGAIN ||
+			deadline_wait(fd, POLLOUT, deadline_ms) < 0)
 			return -1;
 	return 0;
 }
@@ -82,7 +64,7 @@ auth_receive(int fd, struct auth_message *message, int64_t deadline_ms)
 	ssize_t got;
 
 	do {
-		if (wait_for(fd, POLLIN, deadline_ms) < 0)
+		if (deadline_wait(fd, POLLIN, deadline_ms) < 0)
 			return -1;
 		got = descriptors_receive(
 			fd, message, sizeof *message, NULL, 0, &descriptors);

@@ -1,5 +1,7 @@
 #include "lib/deadline.h"
+#include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <time.h>
 
 int64_t
@@ -37,4 +39,23 @@ deadline_left_ms(int64_t deadline_ms)
 	if (deadline_ms - now_ms > INT_MAX)
 		return INT_MAX;
 	return (int)(deadline_ms - now_ms);
+}
+
+int
+deadline_wait(int fd, short events, int64_t deadline_ms)
+{
+	struct pollfd wait = {.fd = fd, .events = events};
+
+	for (;;) {
+		int ready = poll(&wait, 1, deadline_left_ms(deadline_ms));
+
+		if (ready > 0)
+			return 0;
+		if (ready == 0) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		if (errno != EINTR)
+			return -1;
+	}
 }

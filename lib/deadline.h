@@ -27,4 +27,10 @@ int64_t deadline_after_ms(int64_t wait_ms);
  */
 int deadline_left_ms(int64_t deadline_ms);
 
+/*
+ * Waits until the descriptor is ready for events (as poll() takes them) or has an
+ * error. 0, or -1 with errno: ETIMEDOUT at the deadline.
+ */
+int deadline_wait(int fd, short events, int64_t deadline_ms);
+
 #endif

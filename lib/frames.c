@@ -7,26 +7,6 @@
 #include "lib/deadline.h"
 #include "lib/frames.h"
 
-/* Waits until fd is ready. 0, or -1 with errno. */
-static int
-wait_ready(int fd, short events, int64_t deadline_ms)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-
-	for (;;) {
-		int ready = poll(&p, 1, deadline_left_ms(deadline_ms));
-
-		if (ready > 0)
-			return 0;
-		if (ready == 0) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
-		if (errno != EINTR)
-			return -1;
-	}
-}
-
 int
 frame_send(int fd, uint8_t type, const void *payload, size_t length,
 	int64_t deadline_ms)
@@ -49,7 +29,7 @@ frame_send(int fd, uint8_t type, const void *payload, size_t length,
 			if (errno == EINTR)
 				continue;
 			if (errno != EAGAIN ||
-				wait_ready(fd, POLLOUT, deadline_ms) < 0)
+				deadline_wait(fd, POLLOUT, deadline_ms) < 0)
 				return -1;
 			continue;
 		}
@@ -100,7 +80,7 @@ fill(struct frame_reader *reader, int64_t deadline_ms)
 			continue;
 		if (errno != EAGAIN)
 			return FRAME_ERROR;
-		if (wait_ready(reader->fd, POLLIN, deadline_ms) < 0)
+		if (deadline_wait(reader->fd, POLLIN, deadline_ms) < 0)
 			return errno == ETIMEDOUT ? FRAME_TIMEOUT : FRAME_ERROR;
 	}
 }

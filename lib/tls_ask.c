@@ -72,31 +72,13 @@ tls_facts_are_valid(const struct tls_facts *facts, size_t len)
 /* --- records --- */
 
 static int
-wait_for(int fd, short events, int64_t deadline_ms)
-{
-	struct pollfd one = {fd, events, 0};
-
-	for (;;) {
-		int ready = poll(&one, 1, deadline_left_ms(deadline_ms));
-
-		if (ready > 0)
-			return 0;
-		if (ready == 0) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
-		if (errno != EINTR)
-			return -1;
-	}
-}
-
-static int
 send_record(int fd, const void *record, size_t length, const int *descriptor,
 	unsigned descriptors, int64_t deadline_ms)
 {
 	while (descriptors_send(fd, record, length, descriptor, descriptors) <
 		0)
-		if (errno != EAGAIN || wait_for(fd, POLLOUT, deadline_ms) < 0)
+		if (errno != EAGAIN ||
+			deadline_wait(fd, POLLOUT, deadline_ms) < 0)
 			return -1;
 	return 0;
 }
@@ -109,7 +91,7 @@ receive_facts(int fd, struct tls_facts *facts, int64_t deadline_ms)
 	ssize_t got;
 
 	do {
-		if (wait_for(fd, POLLIN, deadline_ms) < 0)
+		if (deadline_wait(fd, POLLIN, deadline_ms) < 0)
 			return -1;
 		got = descriptors_receive(
 			fd, facts, sizeof *facts, NULL, 0, &descriptors);

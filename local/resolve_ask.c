@@ -9,21 +9,6 @@
 #include "lib/service.h"
 #include "local/resolve.h"
 
-/* Waits until fd can be read. 0, or -1 with errno. */
-static int
-wait_readable(int fd, int64_t deadline_ms)
-{
-	struct pollfd wait = {.fd = fd, .events = POLLIN};
-	int ready;
-
-	do
-		ready = poll(&wait, 1, deadline_left_ms(deadline_ms));
-	while (ready < 0 && errno == EINTR);
-	if (ready == 0)
-		errno = ETIMEDOUT;
-	return ready > 0 ? 0 : -1;
-}
-
 /* True if the text has its NUL. */
 static int
 has_end(const char *text, size_t size)
@@ -108,7 +93,7 @@ static int
 receive(int fd, struct resolve_answer *answer, int64_t deadline_ms)
 {
 	for (;;) {
-		if (wait_readable(fd, deadline_ms) < 0)
+		if (deadline_wait(fd, POLLIN, deadline_ms) < 0)
 			return -1;
 		int result = resolve_receive(fd, answer);
 		if (result >= 0)

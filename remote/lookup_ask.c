@@ -19,21 +19,6 @@ cannot_tell(struct lookup_answer *answer, const char *socket_path,
 		socket_path, trouble);
 }
 
-/* 0, or -1 with errno. */
-static int
-wait_readable(int fd, int64_t deadline_ms)
-{
-	struct pollfd wait = {.fd = fd, .events = POLLIN};
-	int ready;
-
-	do
-		ready = poll(&wait, 1, deadline_left_ms(deadline_ms));
-	while (ready < 0 && errno == EINTR);
-	if (ready == 0)
-		errno = ETIMEDOUT;
-	return ready > 0 ? 0 : -1;
-}
-
 static int
 is_sound(const struct lookup_answer *answer)
 {
@@ -50,7 +35,7 @@ converse(int fd, const struct lookup_question *question, int64_t deadline_ms,
 {
 	if (send(fd, question, sizeof *question, MSG_NOSIGNAL) !=
 			(ssize_t)sizeof *question ||
-		wait_readable(fd, deadline_ms) < 0)
+		deadline_wait(fd, POLLIN, deadline_ms) < 0)
 		return -1;
 	ssize_t got =
 		recv(fd, answer, sizeof *answer, MSG_TRUNC | MSG_DONTWAIT);

@@ -51,13 +51,14 @@ IDN = -lidn2
 CRC = -lz
 CRYPT = -lcrypt
 MD5 = -l:libmd.a
+TLS = -lssl -lcrypto
 OWFAT = $(BUILD)/libowfat_safe.a
 
 # What two or more programs share. The archive lets each program take only what
 # it uses; the lists of objects below say what a program is made of.
 LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/auth.o \
 	lib/auth_ask.o lib/base64.o lib/sasl_front.o lib/cdbfile.o \
-	lib/counter.o lib/date.o lib/deadline.o lib/descriptors.o lib/domains.o lib/dots.o \
+	lib/counter.o lib/date.o lib/deadline.o lib/descriptors.o lib/digest.o lib/domains.o lib/dots.o \
 	lib/durable.o lib/envelope.o lib/escape.o lib/fields.o lib/frames.o \
 	lib/home.o lib/ident.o lib/line.o lib/log.o lib/output.o lib/pack.o \
 	lib/records.o lib/reply.o lib/role.o lib/role_filter.o lib/service.o \
@@ -91,11 +92,14 @@ queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/flows.o queue/heap.o queue/adopt.o queue/jobs.o \
 	queue/results.o queue/history.o queue/commit.o queue/schedule.o queue/bounce.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
-	remote/route.o
+	remote/route.o remote/route_words.o
 remote = remote/remote.o remote/destinations.o remote/lines.o \
-	remote/worker.o remote/client.o \
+	remote/worker.o remote/way.o remote/client.o remote/client_hello.o \
+	remote/client_tls.o remote/client_auth.o remote/scram_client.o \
+	remote/smarthosts.o \
 	remote/client_message.o remote/client_content.o remote/dns.o \
-	remote/dns_message.o remote/mx.o remote/route.o queue/layout.o \
+	remote/dns_message.o remote/mx.o remote/route.o \
+	remote/route_words.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o
 lookup = remote/lookup.o remote/idn.o remote/dns.o remote/dns_message.o
 local = local/local.o local/jobs.o local/deliveries.o local/stayers.o \
@@ -112,14 +116,16 @@ warden = local/warden.o local/account.o local/children.o local/deliver.o \
 	local/newsender.o local/srs.o local/mbox.o local/way.o \
 	local/instructions.o local/maildir.o \
 	local/program.o local/environment.o local/forward.o local/loop.o \
-	$(pop3_session) queue/submit.o tools/digest.o lib/accounts_system.o
+	$(pop3_session) queue/submit.o lib/accounts_system.o
 pop3d-session = pop3d/alone.o $(pop3_session)
 pop3d = pop3d/login.o pop3d/login_auth.o pop3d/login_tls.o pop3d/language.o
 authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
 	tools/auth_limits.o tools/auth_program.o tools/auth_system.o \
-	tools/digest.o tools/sasl.o tools/scram.o tools/scram_keys.o \
+	tools/sasl.o tools/scram.o tools/scram_keys.o \
 	tools/secrets.o local/warden_ask.o \
 	lib/accounts_system.o
+tls-client = tls/tls_client.o tls/authorities.o tls/connect.o tls/facts.o \
+	tls/pump.o
 countd = tools/countd.o tools/counts.o tools/counts_file.o
 sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
 	tools/queue_program.o \
@@ -129,7 +135,7 @@ queue-list = tools/queue_list.o tools/queue_show.o tools/json.o tools/queue_walk
 	queue/layout.o queue/message_file.o
 queue-request = tools/queue_request.o tools/queue_choose.o tools/queue_ask.o \
 	tools/queue_walk.o queue/request.o queue/layout.o queue/message_file.o \
-	queue/wakeup.o remote/route.o
+	queue/wakeup.o remote/route.o remote/route_words.o
 queue-stat = tools/queue_stat.o tools/queue_domains.o tools/json.o \
 	tools/queue_walk.o queue/layout.o queue/message_file.o
 queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
@@ -144,20 +150,21 @@ smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
 tcp-env = tools/tcp_env.o
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o \
-	tools/digest.o tools/scram_keys.o
+	tools/scram_keys.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o \
-	tools/digest.o tools/scram_keys.o
+	tools/scram_keys.o
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
 	smtp-why
-DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd
+DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
+	tls-client
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # One program under several names.
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
 	queue-route
 # Programs that take something from libowfat (and so are under GPL-2 terms).
-OWFAT_PROGRAMS = smtpd pop3d authd
+OWFAT_PROGRAMS = smtpd pop3d authd remote
 
 # Everything that is not a program's main, for the tests.
 DEPARTMENTS = lib queue smtpd remote local pop3d tools tls
@@ -199,8 +206,9 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 	sh tools/make-owfat-archive $@
 
 # A program is its list of objects; the map beside it says what else came in.
-$(BUILD)/remote: LIBRARIES = $(RESOLV)
+$(BUILD)/remote: LIBRARIES = $(RESOLV) $(MD5)
 $(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
+$(BUILD)/tls-client: LIBRARIES = $(TLS)
 $(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT) $(MD5)
 $(BUILD)/warden: LIBRARIES = $(MD5)
 $(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)

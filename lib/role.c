@@ -39,6 +39,7 @@
 #define SCOPE_ABSTRACT_SOCKETS (1ull << 0)
 #define SCOPE_SIGNALS (1ull << 1)
 #define RULE_PATH 1
+#define RULE_PORT 2
 
 struct ruleset {
 	uint64_t fs, net, scoped;
@@ -48,6 +49,10 @@ struct path_rule {
 	uint64_t allowed;
 	int32_t folder;
 } __attribute__((packed));
+
+struct port_rule {
+	uint64_t allowed, port;
+};
 
 static int fail(char *why, size_t size, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -259,6 +264,19 @@ allow_path(int set, const struct role_path *path, unsigned calls,
 				    name, strerror(saved));
 }
 
+/* Who connects to the network may choose the address from which it does; a port
+ * of its own it gets from the kernel, and cannot listen there. */
+static int
+allow_source(int set, char *why, size_t size)
+{
+	struct port_rule rule = {.allowed = NET_BIND, .port = 0};
+
+	if (syscall(445, set, RULE_PORT, &rule, 0) == 0)
+		return 0;
+	return fail(why, size, "Landlock does not take port 0: %s",
+		strerror(errno));
+}
+
 static int
 restrict_files(const struct role_path *path, bool reaches_network,
 	unsigned calls, const struct home *home, char *why, size_t size)
@@ -287,6 +305,11 @@ restrict_files(const struct role_path *path, bool reaches_network,
 			close(set);
 			return -1;
 		}
+	if (version >= 4 && reaches_network &&
+		allow_source(set, why, size) < 0) {
+		close(set);
+		return -1;
+	}
 	long restricted = syscall(446, set, 0);
 	int saved = errno;
 	close(set);

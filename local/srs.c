@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 #include "local/srs.h"
-#include "tools/digest.h"
+#include "lib/digest.h"
 
 #define DAY_S 86400
 /* Days are counted modulo this: two digits. */

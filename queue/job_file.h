@@ -14,7 +14,7 @@
 #include "lib/outcome.h"
 
 /* The longest destination text, in octets. */
-#define JOB_DESTINATION_MAX 300
+#define JOB_DESTINATION_MAX 800
 
 struct job_recipient {
 	uint32_t number; /* its place in the message's envelope */

@@ -100,7 +100,7 @@ int message_pack_notice(stralloc *into, enum message_notice notice,
 	uint32_t recipients);
 
 /* The longest destination in a V record, in octets. */
-#define MESSAGE_ROUTE_MAX 300
+#define MESSAGE_ROUTE_MAX 800
 
 /* Packs a V record: from now on remote recipients go there; "" ends that. 0, or
  * -1 with errno (EMSGSIZE: the text is too long). */

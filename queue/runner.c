@@ -304,6 +304,9 @@ read_control(struct runner *runner)
 		routes_build(&routes, &settings.smtproutes, why, sizeof why) <
 			0)
 		goto fail;
+	if (why[0] != 0)
+		log_line("%s", why);
+	snprintf(why, sizeof why, "out of memory");
 	for (; i < settings.locals.count; i++)
 		if (domains_add(&locals, settings.locals.line[i],
 			    strlen(settings.locals.line[i])) < 0) {

@@ -1,6 +1,6 @@
 /*
- * The connection: opening it, the greeting, commands and replies.
- * client_message.c sends messages over it.
+ * The connection: opening it, commands and replies. client_hello.c greets,
+ * client_tls.c encrypts, client_auth.c logs in, client_message.c sends messages.
  */
 #include "remote/client.h"
 #include <errno.h>
@@ -8,9 +8,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "remote/client_wire.h"
@@ -42,8 +40,21 @@ await_connect(int fd, int64_t deadline_ms)
 	return error == 0 ? 0 : -1;
 }
 
+/* A source without a port of its own until the peer is known, so that as many
+ * connections as there are ports can leave for each peer. */
+static int
+bind_source(int fd, const struct sockaddr_storage *source, socklen_t len)
+{
+	const int on = 1;
+
+	(void)setsockopt(
+		fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+	return bind(fd, (const struct sockaddr *)source, len);
+}
+
 int
-client_connect(const struct sockaddr_storage *address, int64_t timeout_ms)
+client_connect(const struct sockaddr_storage *address,
+	const struct sockaddr_storage *source, int64_t timeout_ms)
 {
 	socklen_t len = address->ss_family == AF_INET6
 				? sizeof(struct sockaddr_in6)
@@ -53,6 +64,12 @@ client_connect(const struct sockaddr_storage *address, int64_t timeout_ms)
 
 	if (fd == -1)
 		return -1;
+	if (source != NULL && bind_source(fd, source, len) == -1) {
+		saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
 	if (connect(fd, (const struct sockaddr *)address, len) == 0)
 		return fd;
 	if ((errno == EINPROGRESS || errno == EINTR) &&
@@ -70,9 +87,10 @@ client_start(struct client *client, int fd, const char *host,
 {
 	client->fd = fd;
 	client->timeouts = timeouts != NULL ? *timeouts : CLIENT_TIMEOUTS;
-	client->capabilities = 0;
+	client->capabilities = client->mechanisms = 0;
 	client->size_limit = 0;
 	client->broken = client->transaction = 0;
+	client->is_encrypted = client->is_proven = 0;
 	client->outcome = OUTCOME_DEFERRED;
 	client->text[0] = client->trouble[0] = '\0';
 	if (strcmp(host, address) == 0)
@@ -213,80 +231,6 @@ client_next_host(struct client *client, int class, const char *when)
 	else
 		client_reply_text(client, client->text);
 	return CLIENT_NEXT_HOST;
-}
-
-/* Takes one line of the reply to EHLO. */
-static void
-take_keyword(struct client *client, const char *line, size_t len)
-{
-	static const struct keyword {
-		const char *word;
-		unsigned capability;
-	} known[] = {
-		{"PIPELINING", CLIENT_PIPELINING},
-		{"SIZE", CLIENT_SIZE},
-		{"8BITMIME", CLIENT_8BITMIME},
-		{"ENHANCEDSTATUSCODES", CLIENT_ENHANCED},
-		{"DSN", CLIENT_DSN},
-		{"SMTPUTF8", CLIENT_SMTPUTF8},
-	};
-	char digits[20];
-	size_t word_len = 0, i, used = 0;
-
-	while (word_len < len && line[word_len] != ' ')
-		word_len++;
-	for (i = 0; i < sizeof known / sizeof known[0]; i++)
-		if (strlen(known[i].word) == word_len &&
-			strncasecmp(known[i].word, line, word_len) == 0)
-			break;
-	if (i == sizeof known / sizeof known[0])
-		return;
-	client->capabilities |= known[i].capability;
-	if (known[i].capability != CLIENT_SIZE)
-		return;
-	for (i = word_len + 1; i < len && line[i] >= '0' && line[i] <= '9' &&
-			       used < sizeof digits - 1;
-		i++)
-		digits[used++] = line[i];
-	digits[used] = '\0';
-	client->size_limit = strtoull(digits, NULL, 10);
-}
-
-static void
-take_keywords(struct client *client)
-{
-	const char *line;
-	size_t at = 0, len;
-
-	client->capabilities = CLIENT_ESMTP;
-	/* The first line is the server's name. */
-	if (!reply_next_line(&client->reply, &at, &line, &len))
-		return;
-	while (reply_next_line(&client->reply, &at, &line, &len))
-		take_keyword(client, line, len);
-}
-
-enum client_result
-client_greet(struct client *client, const char *name)
-{
-	int class = client_reply(client, client->timeouts.greeting_ms);
-
-	if (class != 2)
-		return client_next_host(
-			client, class, "waiting for the greeting");
-	client_put(client, "EHLO %s", name);
-	class = client_reply(client, client->timeouts.mail_ms);
-	if (class == 2) {
-		take_keywords(client);
-		return CLIENT_OK;
-	}
-	if (class != 5 || client->broken)
-		return client_next_host(client, class, "after EHLO");
-	client_put(client, "HELO %s", name);
-	class = client_reply(client, client->timeouts.mail_ms);
-	if (class != 2)
-		return client_next_host(client, class, "after HELO");
-	return CLIENT_OK;
 }
 
 enum client_result

@@ -4,15 +4,16 @@
 /*
  * The client's side of SMTP: RFC 5321, with PIPELINING (RFC 2920), SIZE (RFC
  * 1870), 8BITMIME (RFC 6152), DSN (RFC 3461) and SMTPUTF8 (RFC 6531) as far as
- * the server offers them. One connection, any number of messages one after the
- * other. Every wait has a deadline.
+ * the server offers them, with STARTTLS (RFC 3207), AUTH (RFC 4954) and REQUIRETLS
+ * (RFC 8689). One connection, any number of messages one after the other. Every
+ * wait has a deadline.
  *
  * A message with octets from 0x80 on goes to a server without 8BITMIME as it is:
  * recoding would break signatures, refusing would break mail that arrives today.
  *
- * The order of calls: client_connect, client_start, client_greet; then
- * client_send_message as often as its result is CLIENT_OK; client_quit. The
- * descriptor stays the caller's to close.
+ * The order of calls: client_connect, client_start, client_greet; perhaps
+ * client_start_tls and client_log_in; then client_send_message as often as its
+ * result is CLIENT_OK; client_quit. client->fd stays the caller's to close.
  */
 
 #include <stddef.h>
@@ -23,6 +24,8 @@
 #include "lib/outcome.h"
 #include "lib/output.h"
 #include "lib/reply.h"
+#include "lib/tls.h"
+#include "remote/smarthosts.h"
 
 /* RCPT commands that are sent before their replies are read. */
 #define CLIENT_BATCH 50
@@ -35,6 +38,17 @@ enum client_capability {
 	CLIENT_ENHANCED = 16,
 	CLIENT_DSN = 32,
 	CLIENT_SMTPUTF8 = 64,
+	CLIENT_STARTTLS = 128,
+	CLIENT_REQUIRETLS = 256,
+	CLIENT_AUTH = 512, /* client->mechanisms says which */
+};
+
+/* In the order in which they are preferred. */
+enum client_mechanism {
+	CLIENT_SCRAM_SHA_256 = 1,
+	CLIENT_CRAM_MD5 = 2,
+	CLIENT_PLAIN = 4,
+	CLIENT_LOGIN = 8,
 };
 
 /* How long each phase may wait, in milliseconds (RFC 5321 section 4.5.3.2). A
@@ -61,17 +75,55 @@ struct client {
 	int fd;
 	struct client_timeouts timeouts;
 	unsigned capabilities; /* enum client_capability, ored */
+	unsigned mechanisms;   /* enum client_mechanism, ored: those offered */
 	uint64_t size_limit;   /* the server's, 0 for none */
 	int broken;	       /* the connection is out of step or lost */
 	int transaction;       /* MAIL was sent, and no end has come */
-	enum outcome outcome;  /* after CLIENT_NEXT_HOST: deferred or failed */
+	int is_encrypted;      /* TLS: nothing passes in clear any more */
+	/* The server is the one that was meant, beyond doubt (RFC 8689 section
+	 * 4.2.1): the caller sets it, for messages with requiretls. */
+	int is_proven;
+	enum outcome outcome; /* after CLIENT_NEXT_HOST: deferred or failed */
 	char text[OUTCOME_TEXT_MAX + 1]; /* after CLIENT_NEXT_HOST */
-	char where[340];		 /* " (host NAME [ADDRESS])" */
-	char trouble[128];		 /* what broke the connection */
-	struct reply reply;		 /* the latest */
+	/* " (host NAME [ADDRESS])", and with TLS " (host NAME [ADDRESS] PROTOCOL
+	 * CIPHER verified)" */
+	char where[450];
+	char trouble[128];  /* what broke the connection */
+	struct reply reply; /* the latest */
 	struct line_reader in;
 	struct output out;
 };
+
+/*
+ * Says STARTTLS, has the service at socket_path do the handshake, and says EHLO
+ * again; what was known of the server is forgotten. What the server sent behind
+ * its 220 in clear is thrown away. After CLIENT_OK client->fd is another one, and
+ * the old one is closed; *facts tells what was agreed.
+ */
+enum client_tls_result {
+	CLIENT_TLS_ON,
+	CLIENT_TLS_NOT_HERE, /* the service does not work: nothing was said, the
+				connection is as it was; client->text */
+	CLIENT_TLS_REFUSED, /* the server takes the command back: the connection
+				is as it was; client->text */
+	CLIENT_TLS_FAILED,  /* the handshake failed: close; client->text */
+	CLIENT_TLS_LOST,    /* as CLIENT_NEXT_HOST */
+};
+
+enum client_tls_result client_start_tls(struct client *client,
+	const char *socket_path, const struct tls_request *request,
+	const char *name, struct tls_facts *facts);
+
+/*
+ * AUTH (RFC 4954), by the best mechanism that the server offers; PLAIN and LOGIN
+ * only if the connection is encrypted or allow_clear is set. Returns CLIENT_OK;
+ * CLIENT_NEXT_HOST if this host cannot say for now; CLIENT_CLOSE if the login was
+ * rejected or there is no way to log in, which another host of the same route
+ * will hardly see otherwise. client->text says why; the password is not in it,
+ * whatever the server answers. The outcome is deferred.
+ */
+enum client_result client_log_in(
+	struct client *client, const struct login *login, int allow_clear);
 
 enum client_state {
 	CLIENT_UNSENT,	 /* to be sent: what the caller sets */
@@ -97,7 +149,7 @@ struct client_message {
 	uint64_t octets; /* of the content */
 	int body_8bit;	 /* declared so; the content is looked at, too */
 	int smtputf8;
-	int requiretls;	   /* no TLS here: all recipients fail, 5.7.30 */
+	int requiretls;	   /* without it here all recipients fail, 5.7.30 */
 	uint8_t ret;	   /* 0 none, 1 full, 2 hdrs */
 	const char *envid; /* NULL or "" for none */
 	/*
@@ -115,11 +167,13 @@ struct client_message {
 };
 
 /*
- * Connects to the address (with its port). Returns a non-blocking,
- * close-on-exec descriptor, the caller's; or -1 with errno (ETIMEDOUT after
- * timeout_ms).
+ * Connects to the address (with its port), from the source address unless that
+ * is NULL (port 0, the same family). Returns a non-blocking, close-on-exec
+ * descriptor, the caller's; or -1 with errno (ETIMEDOUT after timeout_ms;
+ * EADDRNOTAVAIL if the source is not this host's).
  */
-int client_connect(const struct sockaddr_storage *address, int64_t timeout_ms);
+int client_connect(const struct sockaddr_storage *address,
+	const struct sockaddr_storage *source, int64_t timeout_ms);
 
 /* Prepares a client for a connected stream socket. host and address are the
  * names for texts; timeouts NULL means CLIENT_TIMEOUTS. */
@@ -144,7 +198,7 @@ enum client_result client_greet(struct client *client, const char *name);
  * connection.
  *
  * A message that this server cannot be given (too large, SMTPUTF8 or REQUIRETLS
- * not offered) fails without a word to it. If the content cannot be read, the
+ * not offered, REQUIRETLS and the server not proven) fails without a word to it. If the content cannot be read, the
  * recipients are deferred; once DATA has begun, the connection ends before the
  * final dot, so that nothing of it counts.
  */

@@ -128,9 +128,11 @@ check(struct transfer *transfer)
 	int utf8 = (client->capabilities & CLIENT_SMTPUTF8) != 0;
 	size_t i;
 
-	if (message->requiretls)
-		why = "5.7.30 the sender demands TLS (REQUIRETLS), which is "
-		      "not to be had";
+	if (message->requiretls &&
+		!(client->is_encrypted && client->is_proven &&
+			(client->capabilities & CLIENT_REQUIRETLS)))
+		why = "5.7.30 the sender demands TLS all the way "
+		      "(REQUIRETLS), which is not to be had";
 	else if (!utf8 &&
 		 (message->smtputf8 || !is_ascii(message->reverse_path)))
 		why = "5.6.7 the message needs SMTPUTF8, which the server "
@@ -180,7 +182,7 @@ put_mail(struct transfer *transfer)
 			(unsigned long long)transfer->wire_octets);
 	transfer->mail_open = 1;
 	client->transaction = 1;
-	return client_put(client, "MAIL FROM:<%s>%s%s%s%s%s%s",
+	return client_put(client, "MAIL FROM:<%s>%s%s%s%s%s%s%s",
 		strcmp(message->reverse_path, ENVELOPE_DOUBLE_BOUNCE) == 0
 			? ""
 			: message->reverse_path,
@@ -188,6 +190,7 @@ put_mail(struct transfer *transfer)
 		(can & CLIENT_8BITMIME) && transfer->has_8bit ? " BODY=8BITMIME"
 							      : "",
 		message->smtputf8 ? " SMTPUTF8" : "",
+		message->requiretls ? " REQUIRETLS" : "",
 		!dsn || message->ret == 0 ? ""
 		: message->ret == 1	  ? " RET=FULL"
 					  : " RET=HDRS",

@@ -2,8 +2,8 @@
 #define REMOTE_CLIENT_WIRE_H
 
 /*
- * Commands and replies of remote/client.h, one at a time: for client.c, client_message.c
- * and client_content.c alone.
+ * Commands and replies of remote/client.h, one at a time: for client.c and the
+ * files client_….c alone.
  */
 
 #include "remote/client.h"
@@ -42,6 +42,10 @@ void client_text(const struct client *client, char text[OUTCOME_TEXT_MAX + 1],
  * such as "waiting for the greeting". */
 enum client_result
 client_next_host(struct client *client, int class, const char *when);
+
+/* Says EHLO with our name, HELO if that is refused, and takes what the server
+ * offers. Results as client_greet's. */
+enum client_result client_hello(struct client *client, const char *name);
 
 /*
  * Reads all of the content: counts its octets on the wire (for SIZE=) and sets

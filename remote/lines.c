@@ -57,7 +57,8 @@ open_job(const struct remote *remote, const struct destination *destination,
 
 /* --- starting and ending --- */
 
-/* The child: nothing is left to it but its end of the line. */
+/* The child: nothing is left to it but its end of the line, and the file of
+ * logins until it knows its own. */
 static void
 be_worker(struct remote *remote, int socket)
 {
@@ -69,12 +70,20 @@ be_worker(struct remote *remote, int socket)
 			close(line->socket);
 	close(remote->fifo);
 	close(remote->queue);
+	struct way *way = malloc(sizeof *way);
+	if (way == NULL)
+		_exit(STATUS_TEMPORARY);
+	/* Read anew by each worker, for the one login that it needs, and closed
+	 * before it connects. */
+	int secrets = open(remote->secrets,
+		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	way_start(way, &remote->options, secrets, errno);
 	if (role_confine(NULL, true, CALLS_CONNECT, &remote->home, why,
 		    sizeof why) < 0) {
 		log_line("cannot confine a worker: %s", why);
 		_exit(STATUS_TEMPORARY);
 	}
-	_exit(worker_run(&remote->options, socket, &remote->runner));
+	_exit(worker_run(way, socket, &remote->runner));
 }
 
 static struct line *

@@ -9,7 +9,7 @@
  * not before; killed, it takes every job without one up again, except those that
  * a worker of its predecessor still holds.
  * Never opens a message for writing. A worker reads what strangers send, and may
- * open nothing at all.
+ * open nothing at all; of the logins it keeps the one that its route names.
  */
 
 #include <errno.h>
@@ -33,7 +33,8 @@ static const struct role role = {
 	.group = "_keep-remote",
 	.groups = {"keep-read"},
 	.path = {{"queue", ROLE_READ}, {"queue/jobs/remote", ROLE_WRITE},
-		{"queue/wake", ROLE_WRITE}, {"control", ROLE_READ}},
+		{"queue/wake", ROLE_WRITE}, {"control", ROLE_READ},
+		{"secrets", ROLE_READ}, {"socket", ROLE_CONNECT}},
 	.reaches_network = true,
 	.calls = CALLS_READ | CALLS_WRITE | CALLS_CONNECT | CALLS_FORK,
 	.memory_octets = 256 * 1024 * 1024,
@@ -133,6 +134,10 @@ make_options(struct remote *remote)
 		.allow_local = (int)settings->allow_local,
 		.port = (uint16_t)settings->port};
 	remote->options.helo = settings->helohost;
+	home_path(&remote->home, "socket/tls-client", remote->tls_socket);
+	home_path(&remote->home, SMARTHOSTS_FILE, remote->secrets);
+	remote->options.tls_socket = remote->tls_socket;
+	remote->options.secrets_owner = remote->home.is_private ? getuid() : 0;
 	*timeouts = CLIENT_TIMEOUTS;
 	if (settings->timeout_s != 0) {
 		int64_t each_ms = settings->timeout_s * 1000;

@@ -132,52 +132,117 @@ write_place(char *to, size_t size, const char *kind, const struct place *place,
 	return -1;
 }
 
-/* Takes one line. Returns 0, or -1 with errno EINVAL or ENOMEM. */
-static int
-take_line(struct routes *routes, const char *line)
+/* How a line came out. */
+enum line_taken {
+	LINE_TAKEN,
+	LINE_UNUSABLE, /* nothing is to be sent on that way: a text says why */
+	LINE_NO_ROUTE,
+	LINE_NO_MEMORY,
+};
+
+/* Octets up to a blank, or to the end. */
+static size_t
+way_len(const char *text)
 {
-	size_t len = strlen(line), key_len = field_len(line, len), rest;
-	char text[ROUTE_TEXT_SIZE] = "";
+	return strcspn(text, " \t");
+}
+
+/* Writes the way that a line gives: a destination, or what stands behind that of
+ * MX hosts. */
+static enum line_taken
+write_way(char text[ROUTE_TEXT_SIZE], const char *way, uint32_t number,
+	char *why, size_t size)
+{
+	enum line_taken taken = LINE_TAKEN;
+	size_t len = way_len(way), used;
+	char words_text[ROUTE_WORDS_SIZE];
+	struct route_words words;
 	struct place place;
 	uint16_t port;
 
-	errno = EINVAL;
-	if (key_len == len)
-		return -1;
-	rest = len - key_len - 1;
-	if (rest > 0 &&
-		(scan_relay(line + key_len + 1, rest, &place, &port) == -1 ||
-			write_place(text, sizeof text, "host", &place, port) ==
-				-1)) {
-		errno = EINVAL;
-		return -1;
+	text[0] = 0;
+	if (len > 0 && (scan_relay(way, len, &place, &port) == -1 ||
+			       write_place(text, ROUTE_TEXT_SIZE, "host",
+				       &place, port) == -1))
+		return LINE_NO_ROUTE;
+	if (route_words_read(&words, way + len, strlen(way + len), why, size) <
+			0 ||
+		words.unusable != 0) {
+		if (words.unusable != 0)
+			snprintf(why, size, "unusable= is not for people");
+		words = ROUTE_WORDS_ZERO;
+		words.unusable = number;
+		taken = LINE_UNUSABLE;
 	}
-	return domains_put(&routes->table, line, key_len, text, strlen(text));
+	used = strlen(text);
+	if (used + route_words_write(&words, words_text) >= ROUTE_TEXT_SIZE)
+		return LINE_NO_ROUTE;
+	memcpy(text + used, words_text, strlen(words_text) + 1);
+	return taken;
+}
+
+static enum line_taken
+take_line(struct routes *routes, const char *line, uint32_t number, char *why,
+	size_t size)
+{
+	size_t len = way_len(line), key_len = field_len(line, len);
+	char text[ROUTE_TEXT_SIZE];
+
+	if (key_len == len)
+		return LINE_NO_ROUTE;
+	enum line_taken taken =
+		write_way(text, line + key_len + 1, number, why, size);
+	if (taken == LINE_NO_ROUTE)
+		return taken;
+	if (domains_put(&routes->table, line, key_len, text, strlen(text)) == 0)
+		return taken;
+	return errno == ENOMEM ? LINE_NO_MEMORY : LINE_NO_ROUTE;
+}
+
+/* Takes one line. 0; or -1 with a sentence in why. */
+static int
+build_line(struct routes *routes, const char *line, size_t number, char *why,
+	size_t size)
+{
+	char reason[200];
+
+	switch (take_line(
+		routes, line, (uint32_t)number, reason, sizeof reason)) {
+	case LINE_TAKEN:
+		return 0;
+	case LINE_UNUSABLE:
+		if (why[0] == 0)
+			snprintf(why, size,
+				"control/smtproutes, line %zu: %s; mail that "
+				"goes this way waits",
+				number, reason);
+		return 0;
+	case LINE_NO_MEMORY:
+		snprintf(why, size,
+			"control/smtproutes, line %zu: out of memory", number);
+		return -1;
+	case LINE_NO_ROUTE:
+		break;
+	}
+	snprintf(why, size,
+		"control/smtproutes, line %zu: expected domain:relay or "
+		"domain:relay:port, with a host name or [address] as relay",
+		number);
+	return -1;
 }
 
 int
 routes_build(struct routes *routes, const struct setting_list *list, char *why,
 	size_t size)
 {
-	size_t i;
-
 	*routes = ROUTES_ZERO;
-	for (i = 0; i < list->count; i++) {
-		if (take_line(routes, list->line[i]) == 0)
-			continue;
-		if (errno == ENOMEM)
-			snprintf(why, size,
-				"control/smtproutes, line %zu: out of memory",
-				list->number[i]);
-		else
-			snprintf(why, size,
-				"control/smtproutes, line %zu: expected "
-				"domain:relay or domain:relay:port, with a "
-				"host name or [address] as relay",
-				list->number[i]);
-		routes_free(routes);
-		return -1;
-	}
+	why[0] = 0;
+	for (size_t i = 0; i < list->count; i++)
+		if (build_line(routes, list->line[i], list->number[i], why,
+			    size) < 0) {
+			routes_free(routes);
+			return -1;
+		}
 	return 0;
 }
 
@@ -193,6 +258,7 @@ route_destination(const struct routes *routes, const char *domain, size_t len,
 {
 	struct place place;
 	const char *route;
+	size_t used = 0;
 
 	if ((!domain_valid(domain, len) && !domain_is_literal(domain, len)) ||
 		scan_place(domain, len, &place) == -1) {
@@ -200,13 +266,18 @@ route_destination(const struct routes *routes, const char *domain, size_t len,
 		return -1;
 	}
 	route = domains_find(&routes->table, domain, len);
-	if (route == NULL || route[0] == '\0')
-		return write_place(destination, size, "mx", &place, 0);
-	if (strlen(route) >= size) {
+	if (route == NULL)
+		route = "";
+	if (route[0] == '\0' || route[0] == ' ') {
+		if (write_place(destination, size, "mx", &place, 0) == -1)
+			return -1;
+		used = strlen(destination);
+	}
+	if (strlen(route) >= size - used) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	memcpy(destination, route, strlen(route) + 1);
+	memcpy(destination + used, route, strlen(route) + 1);
 	return 0;
 }
 
@@ -214,9 +285,11 @@ int
 route_parse(const char *destination, struct route_target *target)
 {
 	static const char mx[] = "mx:", host[] = "host:";
-	size_t len = strlen(destination), at, name_len;
+	size_t len = way_len(destination), at, name_len;
+	struct route_words words;
 	struct place place;
 	uint16_t port = 0;
+	char why[200];
 	int routed = strncmp(destination, host, sizeof host - 1) == 0;
 
 	if (!routed && strncmp(destination, mx, sizeof mx - 1) != 0)
@@ -229,7 +302,11 @@ route_parse(const char *destination, struct route_target *target)
 	if (routed && (at == len || scan_port(destination + at + 1,
 					    len - at - 1, &port) == -1))
 		return -1;
+	if (route_words_read(&words, destination + len,
+		    strlen(destination + len), why, sizeof why) < 0)
+		return -1;
 	memset(target, 0, sizeof *target);
+	target->words = words;
 	target->kind = place.is_address ? ROUTE_ADDRESS
 		       : routed		? ROUTE_HOST
 					: ROUTE_MX;

@@ -7,12 +7,15 @@
  * recipient's domain says, "host:NAME:PORT" or "host:[ADDRESS]:PORT" for what
  * the administrator says. The two are kept apart because a route may lead
  * anywhere, but a stranger's domain or literal not to this host (remote/mx.h).
- * ADDRESS is IPv4 or IPv6 as inet_ntop writes it.
+ * ADDRESS is IPv4 or IPv6 as inet_ntop writes it. Settings of the route may
+ * follow, each after one blank (remote/route_words.h), so that mail that is to be
+ * sent in another manner has another destination.
  *
  * A line of the table is "domain:relay:port", ".domain:relay:port" (all names
  * below) or ":relay:port" (all others); ":port" may be left out and is 25. An
  * empty relay ("domain:") means the domain's MX hosts. A domain or a relay in
- * brackets is an address literal; a relay may also be "[::1]".
+ * brackets is an address literal; a relay may also be "[::1]". Settings may
+ * follow, divided by blanks.
  *
  * The longest matching line holds; of two for the same domain, the first.
  */
@@ -21,14 +24,15 @@
 #include <stdint.h>
 #include "lib/domains.h"
 #include "lib/settings.h"
+#include "remote/route_words.h"
 
 /* Octets of the longest destination text, NUL included. */
-#define ROUTE_TEXT_SIZE 301
-#define ROUTE_NAME_MAX 255
+#define ROUTE_TEXT_SIZE 801
 #define ROUTE_PORT 25
 
 struct routes {
-	struct domains table; /* domain: a destination, or "" for MX */
+	/* domain: a destination; or, for MX, "" or settings after a blank */
+	struct domains table;
 };
 
 #define ROUTES_ZERO ((struct routes){DOMAINS_ZERO})
@@ -36,6 +40,10 @@ struct routes {
 /*
  * Builds the table from the lines of control/smtproutes. Returns 0; or -1 with
  * a sentence in why that names file, line and expectation, and *routes empty.
+ *
+ * A line whose domain is sound, but not what it says of the way, makes the
+ * destination "… unusable=LINE", to which nothing is sent: 0 is returned and why
+ * says what is wrong with the first such line. Otherwise *why is "".
  */
 int routes_build(struct routes *routes, const struct setting_list *list,
 	char *why, size_t size);
@@ -62,6 +70,7 @@ struct route_target {
 	int routed;		       /* the administrator says so: "host:" */
 	char name[ROUTE_NAME_MAX + 1]; /* lower case */
 	uint16_t port; /* 0 unless routed: control/remoteport says */
+	struct route_words words;
 };
 
 /*

@@ -14,8 +14,7 @@
 
 #include "queue/layout.h"
 #include "queue/wakeup.h"
-#include "remote/client.h"
-#include "remote/mx.h"
+#include "remote/way.h"
 
 #define WORKER_MAGIC 0x6b72776bu /* "krwk" */
 #define WORKER_IDLE_MS 2000
@@ -26,18 +25,10 @@ struct task {
 	char name[40]; /* ID.N */
 };
 
-/* What all workers need, made by the parent before it confines itself. */
-struct worker_options {
-	struct mx_options mx;
-	struct client_timeouts timeouts;
-	const char *helo; /* our name in EHLO */
-};
-
 /*
- * Serves tasks from the parent until there are none. The runner's FIFO is
- * prepared. Returns an exit status.
+ * Serves tasks from the parent until there are none, on the way that was started.
+ * The runner's FIFO is prepared. Returns an exit status.
  */
-int worker_run(const struct worker_options *options, int parent,
-	struct wakeup_writer *runner);
+int worker_run(struct way *way, int parent, struct wakeup_writer *runner);
 
 #endif

@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "tools/digest.h"
+#include "lib/digest.h"
 
 #define LIMITS_SLOTS_MAX 1000
 /* How long a failure counts, and how many count at most. */

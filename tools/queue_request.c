@@ -98,6 +98,8 @@ read_destination(const char *text, struct request *request)
 {
 	struct route_target target;
 	const char *end = text[0] == '[' ? strchr(text, ']') : text;
+	/* words may follow */
+	size_t len = strcspn(text, " \t");
 
 	if (strcmp(text, "-") == 0) {
 		request->text[0] = 0;
@@ -106,14 +108,16 @@ read_destination(const char *text, struct request *request)
 	if (end == NULL)
 		return -1;
 	char all[REQUEST_TEXT_MAX + 1];
-	if (strlen(text) > ROUTE_TEXT_SIZE)
+	if (strlen(text) + 12 > sizeof all)
 		return -1;
 	if (strncmp(text, "mx:", 3) == 0 || strncmp(text, "host:", 5) == 0)
 		snprintf(all, sizeof all, "%s", text);
-	else if (strchr(end, ':') != NULL)
+	else if (end < text + len &&
+		 memchr(end, ':', (size_t)(text + len - end)) != NULL)
 		snprintf(all, sizeof all, "host:%s", text);
 	else
-		snprintf(all, sizeof all, "host:%s:%d", text, ROUTE_PORT);
+		snprintf(all, sizeof all, "host:%.*s:%d%s", (int)len, text,
+			ROUTE_PORT, text + len);
 	if (route_parse(all, &target) < 0)
 		return -1;
 	memcpy(request->text, all, sizeof all);

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/auth.h"
-#include "tools/digest.h"
+#include "lib/digest.h"
 
 #define SCRAM_SALT 16
 /* What a new verifier gets. RFC 7677 section 4 asks for 4096 at least. */

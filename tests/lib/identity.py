@@ -24,6 +24,7 @@ ROLES = {
     "resolve": ("_keep-resolve", "_keep-resolve", ("keep-suite", "keep-users"),
                 4096, 256),
     "lookup": ("_keep-lookup", "_keep-lookup", (), 64, 64),
+    "tls-client": ("_keep-tlsc", "_keep-tlsc", (), 64, 128),
     "authd": ("_keep-auth", "_keep-auth", ("keep-suite", "keep-users", "shadow"),
               32, 256),
     "countd": ("_keep-count", "_keep-count", (), 4096, 512),

@@ -562,9 +562,9 @@ test_connect(void **state)
 		0, bind(listener, (struct sockaddr *)&address, sizeof *v4));
 	assert_int_equal(
 		0, getsockname(listener, (struct sockaddr *)&address, &len));
-	assert_int_equal(-1, client_connect(&address, 1000));
+	assert_int_equal(-1, client_connect(&address, NULL, 1000));
 	assert_int_equal(0, listen(listener, 1));
-	fd = client_connect(&address, 1000);
+	fd = client_connect(&address, NULL, 1000);
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);

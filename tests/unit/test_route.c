@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -118,11 +119,10 @@ test_bad_lines(void **state)
 	static const char *const bad[] = {"example.org", "a b:relay.test",
 		"a.test:relay.test:0", "a.test:relay.test:65536",
 		"a.test:relay.test:", "a.test:relay.test:25:", "a.test::25",
-		"a.test:relay test", "a.test:[1.2.3]", "a.test:[1.2.3.4",
-		"a.test:[1.2.3.4]25", "a.test:[1.2.3.4]x:25", "a.test:::1",
-		"a.test:relay.test:-1", "[1.2.3]:relay.test",
-		"*.test:relay.test", "a.test:[IPv6:1.2.3.4]",
-		"[1.2.3.4:relay.test", "a.test:[]"};
+		"a.test:[1.2.3]", "a.test:[1.2.3.4", "a.test:[1.2.3.4]25",
+		"a.test:[1.2.3.4]x:25", "a.test:::1", "a.test:relay.test:-1",
+		"[1.2.3]:relay.test", "*.test:relay.test",
+		"a.test:[IPv6:1.2.3.4]", "[1.2.3.4:relay.test", "a.test:[]"};
 	struct routes routes;
 	const char *lines[2] = {"good.test:relay.test", NULL};
 	char why[200];
@@ -136,6 +136,123 @@ test_bad_lines(void **state)
 		assert_non_null(strstr(why, "control/smtproutes, line 4: "));
 		assert_int_equal(0, routes.table.entries);
 	}
+}
+
+/* Words behind the way: what they become, or why the line is unusable. */
+static void
+test_words(void **state)
+{
+	static const struct {
+		const char *line, *destination, *why;
+	} row[] = {
+		{"a.test:relay.test tls=may", "host:relay.test:25", ""},
+		{"a.test:relay.test:26 \t tls=none",
+			"host:relay.test:26 tls=none", ""},
+		{"a.test:relay.test auth=x", "host:relay.test:25 auth=x", ""},
+		{"a.test:relay.test auth=x tls=verify",
+			"host:relay.test:25 auth=x", ""},
+		{"a.test:relay.test tls=may auth=x",
+			"host:relay.test:25 tls=may auth=x", ""},
+		{"a.test: tls=verify name=MX.Test",
+			"mx:a.test tls=verify name=mx.test", ""},
+		{"a.test: source=2001:DB8::1 source=192.0.2.1",
+			"mx:a.test source=192.0.2.1 source=2001:db8::1", ""},
+		{"a.test:[::1]:99 certificate=a_B-1.x auth=n auth-clear",
+			"host:[::1]:99 certificate=a_B-1.x auth=n auth-clear",
+			""},
+		{"a.test:relay.test tls", "host:relay.test:25 unusable=3",
+			"\"tls\" is no word"},
+		{"a.test:relay.test tls=", "host:relay.test:25 unusable=3",
+			"expected none, may, must or verify"},
+		{"a.test:relay.test TLS=must", "host:relay.test:25 unusable=3",
+			"is no word"},
+		{"a.test:relay.test tls=MUST", "host:relay.test:25 unusable=3",
+			"expected none"},
+		{"a.test: tls=mustard", "mx:a.test unusable=3",
+			"expected none"},
+		{"a.test: tls=must tls=must", "mx:a.test unusable=3", "twice"},
+		{"a.test: starttls", "mx:a.test unusable=3", "\"starttls\""},
+		{"a.test: auth=../x", "mx:a.test unusable=3",
+			"expected a name"},
+		{"a.test: auth=.x", "mx:a.test unusable=3", "expected a name"},
+		{"a.test: auth=", "mx:a.test unusable=3", "expected a name"},
+		{"a.test: certificate=a/b", "mx:a.test unusable=3",
+			"expected a name"},
+		{"a.test: auth-clear", "mx:a.test unusable=3", "without auth="},
+		{"a.test: auth=x auth-clear=1", "mx:a.test unusable=3",
+			"expected nothing"},
+		{"a.test: tls=none name=b.test", "mx:a.test unusable=3",
+			"together with tls=none"},
+		{"a.test: certificate=b tls=none", "mx:a.test unusable=3",
+			"together with tls=none"},
+		{"a.test: name=b..test", "mx:a.test unusable=3", "host name"},
+		{"a.test: source=192.0.2.1 source=192.0.2.2",
+			"mx:a.test unusable=3", "IP address"},
+		{"a.test: source=[::1]", "mx:a.test unusable=3", "IP address"},
+		{"a.test: source=host.test", "mx:a.test unusable=3",
+			"IP address"},
+		{"a.test: unusable=7", "mx:a.test unusable=3", "people"},
+		{"a.test: \x01\xff", "mx:a.test unusable=3", "\"??\""},
+	};
+	struct route_target target;
+	struct routes routes;
+	char text[ROUTE_TEXT_SIZE], why[300];
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(row); i++) {
+		assert_int_equal(
+			0, build(&routes, &row[i].line, 1, why, sizeof why));
+		assert_int_equal(0, route_destination(&routes, "a.test", 6,
+					    text, sizeof text));
+		assert_string_equal(row[i].destination, text);
+		if (strstr(why, row[i].why) == NULL ||
+			!row[i].why[0] != !why[0])
+			fail_msg("%s: %s", row[i].line, why);
+		if (why[0] != 0)
+			assert_non_null(
+				strstr(why, "control/smtproutes, line 3: "));
+		assert_int_equal(0, route_parse(text, &target));
+		assert_int_equal(why[0] != 0 ? 3 : 0, target.words.unusable);
+		routes_free(&routes);
+	}
+}
+
+/* All there is at its longest still fits. */
+static void
+test_longest(void **state)
+{
+	static const char source[] = " source=255.255.255.255 source="
+				     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0";
+	char line[1200], label[ROUTE_LABEL_MAX + 1], name[254];
+	char text[ROUTE_TEXT_SIZE], why[300];
+	const char *lines[1] = {line};
+	struct route_target target;
+	struct routes routes;
+
+	(void)state;
+	memset(label, 'x', sizeof label - 1);
+	label[sizeof label - 1] = 0;
+	memset(name, 'a', sizeof name - 1);
+	for (size_t i = 50; i < sizeof name - 1; i += 51)
+		name[i] = '.';
+	name[sizeof name - 1] = 0;
+	snprintf(line, sizeof line,
+		":%s:65535 tls=must name=%s certificate=%s auth=%s "
+		"auth-clear%s",
+		name, name, label, label, source);
+	assert_int_equal(0, build(&routes, lines, 1, why, sizeof why));
+	assert_string_equal("", why);
+	assert_int_equal(
+		0, route_destination(&routes, "a.test", 6, text, sizeof text));
+	assert_int_equal(0, route_parse(text, &target));
+	assert_string_equal(name, target.name);
+	assert_string_equal(name, target.words.name);
+	assert_string_equal(label, target.words.auth);
+	assert_string_equal(label, target.words.certificate);
+	assert_int_equal(ROUTE_TLS_MUST, target.words.tls);
+	assert_true(target.words.auth_clear);
+	assert_true(target.words.has_source_v4 && target.words.has_source_v6);
+	routes_free(&routes);
 }
 
 static void
@@ -172,6 +289,12 @@ test_parse(void **state)
 		{"HOST:a.test:25", 0, 0, NULL, 0},
 		{"mx:a.test\n", 0, 0, NULL, 0},
 		{"mx:../../etc", 0, 0, NULL, 0},
+		{"mx:a.test tls=must", ROUTE_MX, 0, "a.test", 0},
+		{"host:[::1]:9 auth=x", ROUTE_ADDRESS, 1, "::1", 9},
+		{"mx:a.test tls=Must", 0, 0, NULL, 0},
+		{"mx:a.test foo", 0, 0, NULL, 0},
+		{" mx:a.test", 0, 0, NULL, 0},
+		{"mx: a.test", 0, 0, NULL, 0},
 	};
 	struct route_target target;
 	size_t i;
@@ -198,6 +321,8 @@ main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_without_routes),
 		cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_longest),
 		cmocka_unit_test(test_parse),
 	};
 

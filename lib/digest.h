@@ -1,5 +1,5 @@
-#ifndef TOOLS_DIGEST_H
-#define TOOLS_DIGEST_H
+#ifndef LIB_DIGEST_H
+#define LIB_DIGEST_H
 
 /*
  * The keyed digests that logins need: HMAC (RFC 2104) with SHA-256 (skalibs) and

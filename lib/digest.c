@@ -1,7 +1,7 @@
 #include <md5.h>
 #include <string.h>
 #include <skalibs/sha256.h>
-#include "tools/digest.h"
+#include "lib/digest.h"
 
 #define BLOCK 64
 

@@ -1,0 +1,331 @@
+#include "remote/way.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "lib/deadline.h"
+#include "lib/log.h"
+#include "remote/client_wire.h"
+
+/* How long finding the hosts may take, and how long what was found is good. */
+#define FIND_MS 90000
+#define FOUND_GOOD_MS (5 * 60 * 1000)
+/* After no host could be reached, mail that waits is not tried again for this
+ * time, but gets the same answer: one probe is enough. */
+#define DOWN_MS 60000
+
+/* What came of one address. */
+enum attempt {
+	ATTEMPT_OK,
+	ATTEMPT_NEXT,	/* another address may do */
+	ATTEMPT_CLEAR,	/* the same one, without TLS */
+	ATTEMPT_NO_USE, /* no address will do */
+};
+
+void
+way_start(struct way *way, const struct way_options *options, int secrets,
+	int error)
+{
+	memset(way, 0, sizeof *way);
+	way->options = options;
+	way->secrets = secrets;
+	way->secrets_errno = error;
+	way->client.fd = -1;
+}
+
+void
+way_close(struct way *way)
+{
+	if (way->client.fd < 0)
+		return;
+	client_quit(&way->client);
+	close(way->client.fd);
+	way->client.fd = -1;
+}
+
+static void
+forget_secrets(struct way *way)
+{
+	if (way->secrets >= 0)
+		close(way->secrets);
+	way->secrets = -1;
+}
+
+void
+way_end(struct way *way)
+{
+	way_close(way);
+	forget_secrets(way);
+	explicit_bzero(&way->login, sizeof way->login);
+}
+
+void
+way_pass(struct way *way)
+{
+	snprintf(way->down_text, sizeof way->down_text, "%s", way->client.text);
+	way_close(way);
+	if (!way->is_used)
+		way->at++;
+}
+
+/* --- the route and the hosts --- */
+
+/* Takes the login of the route. False: down_text says why there is none. */
+static bool
+find_login(struct way *way)
+{
+	char why[300];
+
+	errno = way->secrets_errno;
+	if (smarthosts_find(way->secrets, way->options->secrets_owner,
+		    getegid(), way->target.words.auth, &way->login, why,
+		    sizeof why) == 0)
+		return true;
+	log_line("no login \"%s\": %s", way->target.words.auth, why);
+	snprintf(way->down_text, sizeof way->down_text,
+		"4.3.5 this host has no login \"%s\" for the relay %.255s",
+		way->target.words.auth, way->target.name);
+	return false;
+}
+
+/* Reads the destination, which is the same for all jobs. False: down_text. */
+static bool
+take_route(struct way *way, const char *destination)
+{
+	if (way->has_route)
+		return true;
+	way->down_outcome = OUTCOME_DEFERRED;
+	if (route_parse(destination, &way->target) < 0) {
+		snprintf(way->down_text, sizeof way->down_text,
+			"4.3.5 not a destination: %.300s", destination);
+		return false;
+	}
+	if (way->target.words.unusable != 0) {
+		snprintf(way->down_text, sizeof way->down_text,
+			"4.3.5 this host's control/smtproutes, line %u, is not "
+			"understood: see the log of queue-runner",
+			(unsigned)way->target.words.unusable);
+		return false;
+	}
+	if (way->target.words.auth[0] != 0 && !find_login(way))
+		return false;
+	/* from here on strangers are listened to */
+	forget_secrets(way);
+	way->has_route = true;
+	return true;
+}
+
+/* Finds the hosts, unless that was done lately. False: down_* says why. */
+static bool
+find_hosts(struct way *way)
+{
+	int64_t now_ms = deadline_now_ms();
+
+	if (way->has_hosts && now_ms - way->found_ms < FOUND_GOOD_MS)
+		return true;
+	way->has_hosts = false;
+	way->at = 0;
+	way->down_outcome = OUTCOME_DEFERRED;
+	enum mx_result result = mx_find(&way->options->mx, &way->target,
+		deadline_after_ms(FIND_MS), &way->hosts);
+	if (result != MX_OK) {
+		way->down_outcome = mx_outcome(result);
+		snprintf(way->down_text, sizeof way->down_text, "%s",
+			way->hosts.text);
+		return false;
+	}
+	way->has_hosts = true;
+	way->found_ms = now_ms;
+	return true;
+}
+
+/* --- one connection --- */
+
+/* The route's source address for the family; NULL if it names none. */
+static const struct sockaddr_storage *
+find_source(const struct route_words *words, int family,
+	struct sockaddr_storage *source)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)source;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)source;
+
+	memset(source, 0, sizeof *source);
+	source->ss_family = (sa_family_t)family;
+	if (family == AF_INET && words->has_source_v4)
+		v4->sin_addr = words->source_v4;
+	else if (family == AF_INET6 && words->has_source_v6)
+		v6->sin6_addr = words->source_v6;
+	else
+		return NULL;
+	return source;
+}
+
+static void
+make_request(const struct way *way, const struct mx_address *address,
+	const char *text, struct tls_request *request)
+{
+	const struct route_words *words = &way->target.words;
+
+	*request = (struct tls_request){
+		.magic = TLS_MAGIC,
+		.service = TLS_CONNECT,
+		.check = words->tls == ROUTE_TLS_VERIFY ? TLS_CHECK_NAME
+							: TLS_CHECK_NONE,
+	};
+	snprintf(request->name, sizeof request->name, "%s",
+		words->name[0] != 0 ? words->name : address->host);
+	snprintf(request->certificate, sizeof request->certificate, "%s",
+		words->certificate);
+	snprintf(request->peer, sizeof request->peer, "%s", text);
+}
+
+/*
+ * Whether a verified name proves that this is the recipients' server, which
+ * REQUIRETLS asks (RFC 8689 section 4.2.1): not if only the DNS has said that
+ * name, unsigned. A relay that the administrator names is.
+ */
+static bool
+is_proof(const struct way *way)
+{
+	return way->target.routed || way->target.words.name[0] != 0;
+}
+
+/* The connection is of no use without TLS, or with one that failed. */
+static enum attempt
+refuse(struct way *way, enum attempt attempt)
+{
+	snprintf(way->down_text, sizeof way->down_text, "%s", way->client.text);
+	way_close(way);
+	return attempt;
+}
+
+/* Encrypts the connection as far as the route wants it. */
+static enum attempt
+encrypt(struct way *way, const struct mx_address *address, const char *text,
+	bool in_clear)
+{
+	enum route_tls policy = way->target.words.tls;
+	bool must = policy == ROUTE_TLS_MUST || policy == ROUTE_TLS_VERIFY;
+	struct client *client = &way->client;
+	enum client_tls_result result = CLIENT_TLS_NOT_HERE;
+	struct tls_request request;
+	struct tls_facts facts;
+
+	if (policy == ROUTE_TLS_NONE || in_clear)
+		return ATTEMPT_OK;
+	if (client->capabilities & CLIENT_STARTTLS) {
+		make_request(way, address, text, &request);
+		result = client_start_tls(client, way->options->tls_socket,
+			&request, way->options->helo, &facts);
+	} else {
+		client_text(client, client->text,
+			"4.7.4 the server offers no TLS, which the route "
+			"demands");
+	}
+	switch (result) {
+	case CLIENT_TLS_ON:
+		client->is_proven =
+			facts.verified == TLS_VERIFIED_NAME && is_proof(way);
+		return ATTEMPT_OK;
+	case CLIENT_TLS_NOT_HERE:
+	case CLIENT_TLS_REFUSED:
+		return must ? refuse(way, ATTEMPT_NEXT) : ATTEMPT_OK;
+	case CLIENT_TLS_FAILED:
+		if (must || way->needs_tls || way->target.words.auth[0] != 0)
+			return refuse(way, ATTEMPT_NEXT);
+		log_line("%s; once more in clear", client->text);
+		return refuse(way, ATTEMPT_CLEAR);
+	case CLIENT_TLS_LOST:
+		break;
+	}
+	return refuse(way, ATTEMPT_NEXT);
+}
+
+static enum attempt
+log_in(struct way *way)
+{
+	switch (client_log_in(
+		&way->client, &way->login, way->target.words.auth_clear)) {
+	case CLIENT_OK:
+		return ATTEMPT_OK;
+	case CLIENT_NEXT_HOST:
+		return refuse(way, ATTEMPT_NEXT);
+	case CLIENT_CLOSE:
+		break;
+	}
+	log_line("%s", way->client.text);
+	return refuse(way, ATTEMPT_NO_USE);
+}
+
+/* Connects to one address, and brings the connection to where mail can be
+ * sent. Unless ATTEMPT_OK down_text says why not. */
+static enum attempt
+try_address(struct way *way, const struct mx_address *address, bool in_clear)
+{
+	struct client *client = &way->client;
+	struct sockaddr_storage source;
+	enum attempt attempt;
+	char text[64];
+
+	mx_address_text(&address->address, text, sizeof text);
+	int fd = client_connect(&address->address,
+		find_source(&way->target.words, address->address.ss_family,
+			&source),
+		way->options->timeouts.connect_ms);
+	if (fd < 0) {
+		way->is_short = errno == EMFILE || errno == ENFILE ||
+				errno == ENOMEM || errno == ENOBUFS;
+		snprintf(way->down_text, sizeof way->down_text,
+			"4.4.1 no connection: %s (host %s [%s])",
+			strerror(errno), address->host, text);
+		return ATTEMPT_NEXT;
+	}
+	client_start(client, fd, address->host, text, &way->options->timeouts);
+	/* A 5xx greeting speaks of that host, not of the recipients: another
+	 * host, or another day, may do. */
+	if (client_greet(client, way->options->helo) != CLIENT_OK)
+		return refuse(way, ATTEMPT_NEXT);
+	attempt = encrypt(way, address, text, in_clear);
+	if (attempt == ATTEMPT_OK && way->target.words.auth[0] != 0)
+		attempt = log_in(way);
+	if (attempt == ATTEMPT_OK)
+		way->is_used = false;
+	return attempt;
+}
+
+/* Goes on from the current address until one will do. */
+static bool
+try_all(struct way *way)
+{
+	way->down_outcome = OUTCOME_DEFERRED;
+	for (; way->at < way->hosts.count && !way->is_short; way->at++) {
+		const struct mx_address *address = &way->hosts.entry[way->at];
+		enum attempt attempt = try_address(way, address, false);
+
+		if (attempt == ATTEMPT_CLEAR)
+			attempt = try_address(way, address, true);
+		if (attempt == ATTEMPT_OK)
+			return true;
+		if (attempt == ATTEMPT_NO_USE)
+			return false;
+	}
+	return false;
+}
+
+bool
+way_open(struct way *way, const char *destination, bool needs_tls)
+{
+	way->is_short = false;
+	way->needs_tls = needs_tls;
+	if (way->client.fd >= 0)
+		return true;
+	if (deadline_left_ms(way->down_until_ms) > 0)
+		return false;
+	if (take_route(way, destination) && find_hosts(way) && try_all(way))
+		return true;
+	way->has_hosts = false;
+	if (!way->is_short)
+		way->down_until_ms = deadline_after_ms(DOWN_MS);
+	return false;
+}

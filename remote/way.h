@@ -1,0 +1,78 @@
+#ifndef REMOTE_WAY_H
+#define REMOTE_WAY_H
+
+/*
+ * A worker's way to its destination: the settings of the route, the hosts, and a
+ * connection over which messages can be sent: greeted, encrypted and logged in as
+ * the route wants it.
+ *
+ * TLS (RFC 3207, RFC 7435): with tls=may and no login a handshake that fails costs
+ * one more connection to that address, in clear; otherwise nothing that was to be
+ * encrypted ever passes in clear. Where the service tls-client does not run, "may"
+ * is in clear.
+ *
+ * A login that is rejected is not tried at another address, nor for another
+ * message while the destination counts as down.
+ */
+
+#include <stdbool.h>
+#include "remote/client.h"
+#include "remote/mx.h"
+#include "remote/route.h"
+
+/* What all workers need, made by the parent before it confines itself. */
+struct way_options {
+	struct mx_options mx;
+	struct client_timeouts timeouts;
+	const char *helo; /* our name in EHLO */
+	const char *tls_socket;
+	uid_t secrets_owner; /* of secrets/smarthosts; its group is ours */
+};
+
+struct way {
+	const struct way_options *options;
+	int secrets; /* the open secrets/smarthosts, or -1; closed once the
+			route is known */
+	int secrets_errno; /* why it is not open */
+	bool has_route;
+	struct route_target target;
+	struct login login;   /* of auth=; else zero */
+	struct client client; /* client.fd -1: not connected */
+	bool is_used;	      /* a message has gone over this connection */
+	bool needs_tls;	      /* the message at hand must not go in clear */
+	struct mx_list hosts;
+	bool has_hosts;
+	int64_t found_ms;
+	unsigned at;   /* the address in use, or to be tried next */
+	bool is_short; /* no connection, but that is not the hosts' fault */
+	int64_t down_until_ms;
+	enum outcome down_outcome; /* what that means for recipients */
+	char down_text[OUTCOME_TEXT_MAX + 1];
+};
+
+/*
+ * Makes a way without a connection. secrets is the open file, which becomes the
+ * way's; or -1 with error the errno of opening it.
+ */
+void way_start(struct way *way, const struct way_options *options, int secrets,
+	int error);
+
+/*
+ * True if a connection stands. Otherwise nobody can be reached for now:
+ * down_outcome, down_text and is_short say more. needs_tls: the message at hand
+ * is better deferred than sent in clear, and the connection is not opened again
+ * in clear for it.
+ */
+bool way_open(struct way *way, const char *destination, bool needs_tls);
+
+/* After CLIENT_NEXT_HOST: the connection ended untouched. Goes on behind its
+ * address, unless it lay idle and may just have ended. */
+void way_pass(struct way *way);
+
+/* Says QUIT and closes, if there is a connection. */
+void way_close(struct way *way);
+
+/* way_close, and wipes the login. */
+void way_end(struct way *way);
+
+#endif

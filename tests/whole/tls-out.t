@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+"""TLS to other hosts: what each policy of a route makes of each server, and that
+nothing that was to be encrypted passes in clear."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from certificates import Authority, self_signed
+from instance import Instance
+from smtpserver import Server
+from tap import Tap, skip_all, wait_for
+
+if not shutil.which("openssl"):
+    skip_all("openssl is not installed")
+
+tap = Tap()
+count = 0
+
+
+def route(server, words, host="[127.0.0.1]"):
+    """Makes a domain of its own that goes to the server; returns it."""
+    global count
+    count += 1
+    domain = f"d{count}.test"
+    routes.append(f"{domain}:{host}:{server.port} {words}")
+    return domain
+
+
+def load():
+    host.control("smtproutes", "".join(line + "\n" for line in routes))
+    host.restart("queue-runner")
+
+
+def inject(domain, more=()):
+    run = host.run("sendmail", "-i", "-f", "a@x.test", *more, f"b@{domain}",
+                   input=f"Subject: to {domain}\n\nsecret body\n".encode())
+    assert run.returncode == 0, run.stderr
+
+
+def result(domain, what="deferral|failure|success"):
+    """The log's line about a delivery to it."""
+    def look():
+        text = host.log("queue-runner")
+        for begun in re.finditer(
+                rf"starting delivery (\S+): .*@{re.escape(domain)}", text):
+            # numbers begin anew with each start of the runner
+            found = re.compile(
+                rf"delivery {begun.group(1)}: (?:{what}).*").search(
+                    text, begun.end())
+            if found:
+                return found.group(0).replace("_", " ")
+        return None
+    return wait_for(look, 20) or ""
+
+
+def went(name, server, domain, tls, said):
+    """The message came, so, over as many connections."""
+    message = server.wait_message()
+    if not tap.ok(message is not None, f"{name}: it arrives", host.logs()):
+        return
+    tap.same(message.tls is not None, tls,
+             f"{name}: {'under TLS' if tls else 'in clear'}")
+    line = result(domain)
+    tap.ok(said in line, f"{name}: the log says so", line)
+
+
+def waits(name, server, domain, said):
+    line = result(domain, "deferral")
+    tap.ok(said in line, f"{name}: it waits, and the log says why",
+           line or host.logs())
+    tap.same(server.messages, [], f"{name}: and is not sent")
+    tap.ok(not any(b"MAIL" in session.verbs()
+                   for session in server.sessions),
+           f"{name}: nor its envelope")
+
+
+def policies():
+    """Certificate × policy."""
+    good = authority.issue("mx.test")
+    address = authority.issue("127.0.0.1")
+    table = [
+        # certificate, words, sent?, what the log says
+        (good, "name=mx.test", True, "verified)"),
+        (good, "tls=verify name=mx.test", True, " verified)"),
+        (address, "tls=verify", True, " verified)"),
+        (good, "tls=must", True, "verified for another name)"),
+        (good, "tls=verify name=other.test", False, "hostname mismatch"),
+        (good, "tls=verify", False, "mismatch"),
+        (authority.issue("mx.test", days=-1), "tls=verify name=mx.test", False,
+         "expired"),
+        (authority.issue("mx.test", days=-1), "name=mx.test", True,
+         " unverified)"),
+        (authority.issue("mx.test", days=-1), "tls=must", True,
+         " unverified)"),
+        (self_signed(folder, "mx.test"), "tls=verify name=mx.test", False,
+         "self-signed"),
+        (self_signed(folder, "mx.test"), "tls=must", True, " unverified)"),
+        (self_signed(folder, "mx.test"), "", True, " unverified)"),
+        (authority.issue("x.test", common="mx.test", names=False),
+         "tls=verify name=mx.test", False, "hostname mismatch"),
+        (authority.issue("*.mx.test"), "tls=verify name=a.mx.test", True,
+         " verified)"),
+        (authority.issue("*.mx.test"), "tls=verify name=a.b.mx.test", False,
+         "hostname mismatch"),
+        (authority.issue("a*.mx.test"), "tls=verify name=ab.mx.test", False,
+         "hostname mismatch"),
+    ]
+    rows = []
+    for pair, words, sent, said in table:
+        server = Server(tls=pair)
+        rows.append((server, words, sent, said, route(server, words)))
+    load()
+    for _, _, _, _, domain in rows:
+        inject(domain)
+    for number, (server, words, sent, said, domain) in enumerate(rows):
+        name = f"certificate {number}, {words or 'no words'}"
+        if sent:
+            went(name, server, domain, True, said)
+            tap.same(len(server.sessions), 1, f"{name}: one connection")
+        else:
+            waits(name, server, domain, said)
+        for session in server.sessions:
+            if session.tls and "name=" in words:
+                tap.same(session.name, words.split("name=")[1],
+                         f"{name}: SNI")
+        server.close()
+
+
+def servers():
+    """Servers that have no TLS, or a broken one × policy."""
+    pair = authority.issue("mx.test")
+    verify = "tls=verify name=mx.test"
+    table = [
+        # what the server is, words, TLS (None: waits), the log, connections
+        ({}, "", False, "taken (host [127.0.0.1])", 1),
+        ({}, "tls=none", False, "taken (host", 1),
+        ({}, "tls=must", None, "offers no TLS", 1),
+        ({}, verify, None, "offers no TLS", 1),
+        ({"tls": pair}, "tls=none", False, "taken (host [127.0.0.1])", 1),
+        ({"tls": pair}, "", True, "TLSv1.3 TLS AES", 1),
+        ({"tls": pair, "starttls": b"454 4.7.0 not now\r\n"}, "", False,
+         "taken (host", 1),
+        ({"tls": pair, "starttls": b"454 4.7.0 not now\r\n"}, "tls=must", None,
+         "454", 1),
+        ({"tls": pair, "handshake": "close"}, "", False, "taken (host", 2),
+        ({"tls": pair, "handshake": "close"}, "tls=must", None,
+         "handshake failed", 1),
+        ({"tls": pair, "handshake": "close"}, verify, None,
+         "handshake failed", 1),
+        ({"tls": pair, "handshake": "garbage"}, "", False, "taken (host", 2),
+        ({"tls": pair, "handshake": "garbage"}, "tls=must", None,
+         "handshake failed", 1),
+        ({"tls": pair, "old": True}, "", False, "taken (host", 2),
+        ({"tls": pair, "old": True}, "tls=must", None, "handshake failed", 1),
+        # Octets behind the 220 are not taken for a reply of the server's: here
+        # they break the handshake, since they are no TLS.
+        ({"tls": pair, "injected": b"250-evil.test\r\n250 AUTH PLAIN\r\n"},
+         "tls=must", True, "TLSv1.3", 1),
+    ]
+    rows = []
+    for what, words, tls, said, connections in table:
+        server = Server(**what)
+        rows.append((server, what, words, tls, said, connections,
+                     route(server, words)))
+    load()
+    for row in rows:
+        inject(row[-1])
+    for server, what, words, tls, said, connections, domain in rows:
+        shown = {key: value for key, value in what.items() if key != "tls"}
+        name = f"{'TLS' if 'tls' in what else 'no TLS'} {shown or ''}, " \
+               f"{words or 'no words'}"
+        if tls is None:
+            waits(name, server, domain, said)
+        else:
+            went(name, server, domain, tls, said)
+        tap.same(len(server.sessions), connections,
+                 f"{name}: connections")
+        server.close()
+
+
+def forgets():
+    """What was offered before TLS does not hold after it; injected replies are
+    thrown away."""
+    pair = authority.issue("mx.test")
+    evil = b"250-evil.test\r\n250-XEVIL\r\n250 SIZE 1\r\n"
+    with Server(tls=pair, extensions=["SIZE 1"], after_tls=["8BITMIME"],
+                injected=evil) as server:
+        domain = route(server, "tls=must")
+        load()
+        inject(domain)
+        message = server.wait_message()
+        tap.ok(message is not None and b"SIZE" not in message.sender,
+               "extensions from before TLS, and injected ones, are forgotten",
+               (message and message.sender, host.logs()))
+        tap.same([b"EHLO", b"STARTTLS", b"EHLO"],
+                 server.sessions[0].verbs()[:3], "EHLO is said again")
+        tap.same(len(server.sessions), 1, "over the same connection")
+
+
+def client_certificate():
+    pair = authority.issue("ann", email="ann@keepmail.test")
+    place = os.path.join(host.home, "tls-client")
+    for source, name in zip(pair, ("ann.pem", "ann.key")):
+        path = os.path.join(place, name)
+        shutil.copy(source, path)
+        os.chmod(path, 0o600)
+        host.give(path)
+    for name in ("open.pem", "open.key"):
+        path = os.path.join(place, name)
+        shutil.copy(pair[name == "open.key"], path)
+        os.chmod(path, 0o644)
+        host.give(path)
+    host.restart("tls-client")
+    tap.ok("open.key: expected a file of mode 0600" in host.log("tls-client"),
+           "a key that others may read is not used", host.log("tls-client"))
+    with Server(tls=authority.issue("mx.test"),
+                clients=authority.file) as server:
+        known = route(server, "tls=must certificate=ann")
+        unknown = route(server, "tls=must certificate=open")
+        load()
+        inject(known)
+        message = server.wait_message()
+        tap.ok(message and message.session.certificate and
+               "ann@keepmail.test" in str(message.session.certificate),
+               "the route's client certificate is shown",
+               message and message.session.certificate)
+        inject(unknown)
+        line = result(unknown, "deferral")
+        tap.ok("certificate that the route names" in line,
+               "one that is not there defers", line)
+
+
+def without_service():
+    """Where tls-client does not run, may means clear, and must waits."""
+    service = os.path.join(host.home, "service", "tls-client")
+    subprocess.run(["svc", "-d", service], check=True)
+    wait_for(lambda: host.pid("tls-client") == 0, 10)
+    pair = authority.issue("mx.test")
+    with Server(tls=pair) as one, Server(tls=pair) as two:
+        may, must = route(one, ""), route(two, "tls=must")
+        load()
+        inject(may)
+        inject(must)
+        went("no tls-client, no words", one, may, False, "taken (host")
+        waits("no tls-client, tls=must", two, must, "no TLS to be had here")
+    subprocess.run(["svc", "-u", service], check=True)
+
+
+routes = []
+folder = tempfile.mkdtemp(prefix="keepmail-test.")
+os.chmod(folder, 0o755)
+try:
+    authority = Authority(folder)
+    with Instance() as host:
+        os.chmod(authority.file, 0o644)
+        host.control("tlsauthorities", authority.file + "\n")
+        host.restart("tls-client")
+        for case in (policies, servers, forgets, client_certificate,
+                     without_service):
+            tap.case(case)
+finally:
+    shutil.rmtree(folder, ignore_errors=True)
+tap.done()

@@ -287,6 +287,7 @@ $(BUILD)/bench/inject: tests/bench/inject.c $(BUILD)/obj/queue/submit.o \
 bench: all $(BUILD)/bench/smtpload $(BUILD)/bench/inject
 	python3 tests/bench/calls
 	python3 tests/bench/peers
+	python3 tests/bench/connections
 	python3 tests/bench/queue
 
 fuzz: fuzz-targets

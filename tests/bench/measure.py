@@ -106,6 +106,25 @@ class Group:
         found = re.search(r"usage_usec (\d+)", text)
         return int(found[1]) / 1e3 if found else int(text) / 1e6
 
+    def memory_kb(self):
+        """The sums over all processes: PSS, and what each has for itself; None
+        and None without a group."""
+        if self.path is None:
+            return None, None
+        whole = private = 0
+        with open(os.path.join(self.path, "cgroup.procs")) as file:
+            processes = file.read().split()
+        for process in processes:
+            try:
+                with open(f"/proc/{process}/smaps_rollup") as file:
+                    text = file.read()
+            except OSError:
+                continue        # it has ended
+            whole += int(re.search(r"^Pss: +(\d+)", text, re.M)[1])
+            private += sum(int(n) for n in re.findall(
+                r"^Private_(?:Clean|Dirty): +(\d+)", text, re.M))
+        return whole, private
+
     def end(self):
         if self.path is not None:
             wait_for(self.remove, 10)
@@ -162,16 +181,17 @@ class Keepmail(Server):
         self.group.end()
 
 
-def load(server, sessions, messages, per_connection, to=None):
+def load(server, sessions, messages, per_connection, to=None, octets=OCTETS):
     """Sends messages by smtpload and waits until all are in the Maildir (or
-    not, if they go elsewhere). A dictionary: rates per second of acceptance and
+    not, if they go elsewhere; with none a connection, which is a connection and
+    no more, not either). A dictionary: rates per second of acceptance and
     end to end, CPU in ms a message."""
     server.clear()
     cpu = server.group.cpu_ms()
     began = time.monotonic()
     run = subprocess.run([os.path.join(BUILD, "bench", "smtpload"),
                           "127.0.0.1", str(server.smtp_port), str(sessions),
-                          str(messages), str(per_connection), str(OCTETS),
+                          str(messages), str(per_connection), str(octets),
                           "sender@load.test", to or server.address],
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                          text=True, timeout=3600)
@@ -179,7 +199,7 @@ def load(server, sessions, messages, per_connection, to=None):
         raise RuntimeError(f"{server.name}: smtpload: {run.stdout}")
     accepted = float(re.search(r"rate ([0-9.]+)", run.stdout)[1])
     end_to_end = None
-    if to is None:
+    if to is None and per_connection > 0:
         if not wait_for(lambda: server.arrived() >= messages, 300):
             raise RuntimeError(f"{server.name}: {server.arrived()} of "
                                f"{messages} messages arrived")
@@ -189,7 +209,7 @@ def load(server, sessions, messages, per_connection, to=None):
             "cpu": None if cpu is None else (after - cpu) / messages}
 
 
-def one_message(server):
+def one_message(server, octets=100):
     """Sends one message to the idle server. Milliseconds from its 250 to the
     file in the Maildir, and from the final dot."""
     new = os.path.join(server.maildir, "new")
@@ -213,9 +233,12 @@ def one_message(server):
                               ("DATA", b"354")):
             client.sendall(command.encode() + b"\r\n")
             expect(code)
-        text = b"From: sender@load.test\r\n\r\n" + b"x" * 70 + b"\r\n.\r\n"
+        text = (b"From: sender@load.test\r\n\r\n"
+                + (b"x" * 70 + b"\r\n") * (octets // 72) + b".\r\n")
+        # the time of a large one is not that of the way to the server
+        client.sendall(text[:-5] if octets > OCTETS else b"")
         dot = time.monotonic()
-        client.sendall(text)
+        client.sendall(text[-5:] if octets > OCTETS else text)
         expect(b"250")
         answered = time.monotonic()
         # fine steps without taking a processor
@@ -226,9 +249,9 @@ def one_message(server):
     return (there - answered) * 1e3, (there - dot) * 1e3
 
 
-def latency(server, messages):
+def latency(server, messages, octets=100):
     """Medians of one_message."""
-    both = [one_message(server) for _ in range(messages)]
+    both = [one_message(server, octets) for _ in range(messages)]
     return median([one[0] for one in both]), median([one[1] for one in both])
 
 

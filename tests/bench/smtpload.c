@@ -5,7 +5,8 @@
  *   smtpload HOST PORT SESSIONS MESSAGES PER-CONNECTION OCTETS FROM TO
  *
  * SESSIONS threads share MESSAGES messages of OCTETS octets each; a connection
- * carries PER-CONNECTION of them. The envelope is pipelined if the server offers
+ * carries PER-CONNECTION of them; with 0, a connection says EHLO and QUIT, and
+ * counts as a message. The envelope is pipelined if the server offers
  * that. Prints "accepted N seconds S rate R worst-ms W" and ends with 1 if any
  * message was not answered with 250.
  */
@@ -134,12 +135,30 @@ send_message(struct load *load, struct connection *c)
 	return 0;
 }
 
+/* Says EHLO and QUIT, and waits for the answers. */
+static void
+greet(struct load *load, struct connection *c)
+{
+	if (open_session(load, c) < 0) {
+		load->refused++;
+		return;
+	}
+	if (send_all(c->fd, "QUIT\r\n", 6) == 0 && reply_code(c) == 221)
+		load->accepted++;
+	else
+		load->refused++;
+	close(c->fd);
+}
+
 static void *
 session(void *argument)
 {
 	struct load *load = argument;
 	struct connection c;
 
+	while (load->per_connection == 0 &&
+		atomic_fetch_sub(&load->left, 1) > 0)
+		greet(load, &c);
 	while (load->left > 0) {
 		if (open_session(load, &c) < 0) {
 			if (atomic_fetch_sub(&load->left, 1) > 0)
@@ -207,7 +226,7 @@ main(int argc, char **argv)
 	load.from = argv[7];
 	load.to = argv[8];
 	load.left = messages;
-	if (sessions < 1 || sessions > 1000 || load.per_connection < 1 ||
+	if (sessions < 1 || sessions > 1000 || load.per_connection < 0 ||
 		load.content == NULL ||
 		getaddrinfo(argv[1], argv[2], &want, &load.server) != 0) {
 		fprintf(stderr, "smtpload: an argument is wrong\n");

@@ -58,7 +58,8 @@ OWFAT = $(BUILD)/libowfat_safe.a
 # it uses; the lists of objects below say what a program is made of.
 LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/auth.o \
 	lib/auth_ask.o lib/base64.o lib/sasl_front.o lib/cdbfile.o \
-	lib/counter.o lib/date.o lib/deadline.o lib/descriptors.o lib/digest.o lib/domains.o lib/dots.o \
+	lib/counter.o lib/date.o lib/deadline.o lib/descriptors.o lib/digest.o \
+	lib/domains.o lib/dots.o lib/networks.o lib/proxy.o \
 	lib/durable.o lib/envelope.o lib/escape.o lib/fields.o lib/frames.o \
 	lib/home.o lib/ident.o lib/line.o lib/log.o lib/output.o lib/pack.o \
 	lib/records.o lib/reply.o lib/role.o lib/role_filter.o lib/service.o \
@@ -74,7 +75,7 @@ smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/tls.o smtpd/tlsclients.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
 	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o \
 	smtpd/decision.o smtpd/limits.o smtpd/stop.o smtpd/transcript.o \
-	smtpd/networks.o smtpd/patterns.o smtpd/moved.o smtpd/proxy.o smtpd/rules.o \
+	smtpd/patterns.o smtpd/moved.o smtpd/rules.o \
 	smtpd/xclient.o smtpd/submission.o smtpd/submission_content.o \
 	smtpd/senders.o smtpd/header.o \
 	queue/submit.o local/resolve_ask.o remote/lookup_ask.o
@@ -118,7 +119,7 @@ warden = local/warden.o local/account.o local/children.o local/deliver.o \
 	local/program.o local/environment.o local/forward.o local/loop.o \
 	$(pop3_session) queue/submit.o lib/accounts_system.o
 pop3d-session = pop3d/alone.o $(pop3_session)
-pop3d = pop3d/login.o pop3d/login_auth.o pop3d/login_tls.o pop3d/language.o
+pop3d = pop3d/login.o pop3d/login_auth.o pop3d/login_tls.o pop3d/login_peer.o pop3d/language.o
 authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
 	tools/auth_limits.o tools/auth_program.o tools/auth_system.o \
 	tools/sasl.o tools/scram.o tools/scram_keys.o \
@@ -144,7 +145,7 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
 smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
 	smtpd/header.o smtpd/configure.o smtpd/judge.o smtpd/tlsclients.o \
-	smtpd/networks.o smtpd/patterns.o smtpd/moved.o smtpd/policy.o smtpd/rules.o \
+	smtpd/patterns.o smtpd/moved.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 tcp-env = tools/tcp_env.o

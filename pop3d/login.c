@@ -28,6 +28,7 @@
 #include "lib/home.h"
 #include "lib/line.h"
 #include "lib/log.h"
+#include "lib/networks.h"
 #include "lib/outcome.h"
 #include "lib/output.h"
 #include "lib/role.h"
@@ -55,6 +56,8 @@ struct login_settings {
 	char *mechanisms;
 	int64_t auth_in_clear;
 	int64_t utf8;
+	int64_t connections;
+	struct setting_list proxies, exempt;
 };
 
 static const struct setting SETTINGS[] = {
@@ -70,6 +73,16 @@ static const struct setting SETTINGS[] = {
 		offsetof(struct login_settings, utf8),
 		"1: UTF-8 in headers is for all clients, not only for those "
 		"that say UTF8"},
+	{"connectionspop3", SETTING_NUMBER, "50", 0, 1000000000,
+		offsetof(struct login_settings, connections),
+		"the most connections of one address; 0 for no limit"},
+	{"limitsexempt", SETTING_LIST, NULL, 0, 0,
+		offsetof(struct login_settings, exempt),
+		"clients that have no limit over all connections; without the "
+		"file, loopback"},
+	{"proxies", SETTING_LIST, NULL, 0, 0,
+		offsetof(struct login_settings, proxies),
+		"peers that send a PROXY header"},
 };
 
 static int64_t
@@ -95,19 +108,6 @@ login_error(struct login *login, const char *text)
 	enum next next = login_reply(login, text);
 
 	return ++login->errors >= ERRORS_MAX ? NEXT_CLOSE : next;
-}
-
-/* The client's address from the environment, whoever set it. */
-static void
-note_client(struct login *login)
-{
-	const char *address = getenv("TCPREMOTEIP");
-
-	if (address == NULL || *address == 0 ||
-		strlen(address) >= sizeof login->client ||
-		strspn(address, "0123456789abcdefABCDEF.:") != strlen(address))
-		address = "unknown";
-	snprintf(login->client, sizeof login->client, "%s", address);
 }
 
 /* RFC 2449: what the server can, in either state. */
@@ -211,13 +211,12 @@ do_command(struct login *login)
 }
 
 static int
-refuse_service(struct login *login, const char *why)
+refuse_service(struct login *login, const char *answer)
 {
-	log_line("%s", why);
 	/* Who waits for a handshake understands no words. */
 	if (login->tls.is_first)
 		return STATUS_TEMPORARY;
-	(void)login_reply(login, "-ERR [SYS/TEMP] no service now");
+	(void)login_reply(login, answer);
 	(void)output_flush(&login->out, deadline_after_ms(LOGIN_REPLY_WAIT_MS));
 	return STATUS_TEMPORARY;
 }
@@ -236,6 +235,25 @@ make_timestamp(struct login *login, const char *me)
 		"<%llx%llx.%lld@%.60s>", (unsigned long long)random[0],
 		(unsigned long long)random[1], (long long)time(NULL), me);
 	return made > 0 && (size_t)made < sizeof login->timestamp ? 0 : -1;
+}
+
+/* The lists stay. */
+static int
+take_lists(struct login *login, struct login_settings *settings, char *why,
+	size_t size)
+{
+	static const char *const proxy_words[] = {"required", "optional", NULL};
+
+	if (networks_check(&settings->proxies, "proxies", proxy_words, why,
+		    size) < 0 ||
+		networks_check(
+			&settings->exempt, "limitsexempt", NULL, why, size) < 0)
+		return -1;
+	login->proxies = settings->proxies;
+	login->exempt = settings->exempt;
+	login->connections_max = settings->connections;
+	settings->proxies = settings->exempt = (struct setting_list){0};
+	return 0;
 }
 
 static int
@@ -257,6 +275,8 @@ configure(struct login *login, char *why, size_t size)
 	else if ((result = make_timestamp(login, settings.me)) < 0)
 		snprintf(why, size, "no random numbers: %s", strerror(errno));
 	login->is_utf8_for_all = settings.utf8 == 1;
+	if (result == 0)
+		result = take_lists(login, &settings, why, size);
 	settings_free(SETTINGS, SETTINGS_COUNT(SETTINGS), &settings);
 	return result;
 }
@@ -285,12 +305,19 @@ main(void)
 	signal(SIGPIPE, SIG_IGN);
 	line_start(&login.in, STDIN_FILENO);
 	output_start(&login.out, STDOUT_FILENO);
-	note_client(&login);
+	login_peer_start(&login);
 	if (home_open(&login.home, why, sizeof why) < 0 ||
 		tls_server_find(&login.tls, &login.home, why, sizeof why) < 0 ||
 		configure(&login, why, sizeof why) < 0 ||
-		role_take(&pop3d_role, &login.home, why, sizeof why) < 0)
-		return refuse_service(&login, why);
+		role_take(&pop3d_role, &login.home, why, sizeof why) < 0) {
+		log_line("%s", why);
+		return refuse_service(&login, "-ERR [SYS/TEMP] no service now");
+	}
+	if (login_peer_proxy(&login) < 0)
+		return STATUS_DONE;
+	if (login_peer_hold(&login) < 0)
+		return refuse_service(
+			&login, "-ERR [SYS/TEMP] too many connections");
 	if (login.tls.is_first && login_tls_first(&login) < 0)
 		return STATUS_DONE;
 	next = greet(&login);

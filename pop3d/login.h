@@ -11,9 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/auth.h"
+#include "lib/counter.h"
 #include "lib/home.h"
 #include "lib/line.h"
 #include "lib/output.h"
+#include "lib/settings.h"
 #include "lib/tls_server.h"
 #include "pop3d/handover.h"
 
@@ -34,6 +36,10 @@ struct login {
 	char name[AUTH_NAME_MAX];	    /* from USER; "" before it */
 	char timestamp[AUTH_TIMESTAMP_MAX]; /* of the greeting; "" without */
 	char client[AUTH_CLIENT_MAX];
+	struct setting_list proxies;   /* control/proxies */
+	struct setting_list exempt;    /* control/limitsexempt */
+	int64_t connections_max;       /* of one address; 0: no limit */
+	struct counter counter;	       /* holds this connection */
 	bool is_utf8_for_all;	       /* control/pop3utf8 */
 	struct pop3_handover handover; /* what the session is told */
 };
@@ -56,6 +62,27 @@ enum next login_user(struct login *login, const char *argument, size_t length);
 enum next login_pass(struct login *login, const char *argument, size_t length);
 enum next login_apop(struct login *login, const char *argument, size_t length);
 enum next login_auth(struct login *login, const char *argument, size_t length);
+
+/* --- pop3d/login_peer.c --- */
+
+/* How long the whole of a PROXY header may take to come. */
+#define LOGIN_PROXY_MS (10 * 1000)
+/* How long its first octet is waited for where it may be missing. */
+#define LOGIN_PROXY_FIRST_MS (2 * 1000)
+
+/* Takes the client's address from TCPREMOTEIP; "unknown" without one. */
+void login_peer_start(struct login *login);
+/*
+ * If the peer is one of control/proxies, reads the PROXY header, and not an octet
+ * of what follows it: the client is then who it names. -1, and the log says why:
+ * close, without a word.
+ */
+int login_peer_proxy(struct login *login);
+/*
+ * Holds the client's place among the connections of its address. -1, and the log
+ * says so: it has too many.
+ */
+int login_peer_hold(struct login *login);
 
 /* --- pop3d/login_tls.c --- */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "smtpd/configure.h"
 #include "smtpd/moved.h"
-#include "smtpd/networks.h"
+#include "lib/networks.h"
 #include "smtpd/patterns.h"
 #include "smtpd/submission.h"
 #include "smtpd/tlsclients.h"

@@ -8,7 +8,7 @@
 #include "local/loop.h"
 #include "smtpd/decision.h"
 #include "smtpd/limits.h"
-#include "smtpd/networks.h"
+#include "lib/networks.h"
 #include "smtpd/session.h"
 #include "smtpd/stop.h"
 
@@ -107,19 +107,6 @@ limits_key(char key[COUNTER_KEY_MAX + 1], const char *what, const char *address,
 }
 
 static bool
-is_loopback(const char *address)
-{
-	struct network_address loopback;
-	static const unsigned char ipv6[16] = {[15] = 1};
-
-	if (network_address_scan(address, strlen(address), &loopback) < 0)
-		return false;
-	if (loopback.family == AF_INET)
-		return loopback.octet[0] == 127;
-	return memcmp(loopback.octet, ipv6, sizeof ipv6) == 0;
-}
-
-static bool
 is_exempt(const struct session *session)
 {
 	const struct setting_list *exempt = &session->limits.settings.exempt;
@@ -128,7 +115,7 @@ is_exempt(const struct session *session)
 	if (session->policy.may_relay)
 		return true;
 	if (!exempt->present)
-		return is_loopback(address);
+		return network_is_loopback(address);
 	return networks_find(exempt, address, &word) != 0;
 }
 

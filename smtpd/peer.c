@@ -8,8 +8,8 @@
 #include "smtpd/configure.h"
 #include "smtpd/decision.h"
 #include "smtpd/judge.h"
-#include "smtpd/networks.h"
-#include "smtpd/proxy.h"
+#include "lib/networks.h"
+#include "lib/proxy.h"
 #include "smtpd/stop.h"
 
 static void

@@ -4,7 +4,7 @@
 #include <strings.h>
 #include "lib/escape.h"
 #include "lib/log.h"
-#include "smtpd/networks.h"
+#include "lib/networks.h"
 #include "smtpd/session.h"
 #include "smtpd/transcript.h"
 

@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "smtpd/networks.h"
+#include "lib/networks.h"
 #include "smtpd/session.h"
 
 /* A text is "" where the peer says that it is not available. */

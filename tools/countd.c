@@ -45,6 +45,9 @@
 #define QUESTIONS_MAX 16
 #define EVENTS 64
 
+/* What the counters of pop3d are called: it has no say in others. */
+#define POP3_KEYS "pop3 "
+
 static const struct role countd_role = {
 	.program = "countd",
 	.user = "_keep-count",
@@ -71,6 +74,7 @@ static const struct setting settings_table[] = {
 /* Who is connected, and what it holds. */
 struct client {
 	int fd;
+	bool is_pop3; /* may use the keys of POP3 alone */
 	unsigned holds;
 	char hold[COUNTER_HOLDS_MAX][COUNTER_KEY_MAX + 1];
 };
@@ -146,6 +150,12 @@ answer(struct countd *countd, struct client *client)
 			log_line("not a question: %zd octets", got);
 		return -2;
 	}
+	if (client->is_pop3 &&
+		strncmp(question.key, POP3_KEYS, strlen(POP3_KEYS)) != 0) {
+		if (may_complain(countd))
+			log_line("not for pop3d: %s", question.key);
+		return -2;
+	}
 	if (carry_out(countd, client, &question, &reply.total) < 0) {
 		reply.status = COUNTER_FULL;
 		if (may_complain(countd))
@@ -170,7 +180,7 @@ serve_client(struct countd *countd, struct client *client)
 }
 
 static bool
-may_ask(struct countd *countd, int fd)
+may_ask(struct countd *countd, int fd, bool *is_pop3)
 {
 	struct peer peer;
 
@@ -178,7 +188,10 @@ may_ask(struct countd *countd, int fd)
 		log_line("cannot tell who asks: %s", strerror(errno));
 		return false;
 	}
-	if (peer.uid == 0 ||
+	/* In private mode all have one uid, and may all. */
+	*is_pop3 = home_is_user(&countd->home, "_keep-pop3d", peer.uid) &&
+		   !countd->home.is_private;
+	if (peer.uid == 0 || *is_pop3 ||
 		home_is_user(&countd->home, "_keep-smtpd", peer.uid))
 		return true;
 	if (may_complain(countd))
@@ -188,7 +201,7 @@ may_ask(struct countd *countd, int fd)
 }
 
 static struct client *
-new_client(struct countd *countd, int fd)
+new_client(struct countd *countd, int fd, bool is_pop3)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 
@@ -203,6 +216,7 @@ new_client(struct countd *countd, int fd)
 	if (client == NULL)
 		return NULL;
 	client->fd = fd;
+	client->is_pop3 = is_pop3;
 	event.data.ptr = client;
 	if (epoll_ctl(countd->events, EPOLL_CTL_ADD, fd, &event) < 0) {
 		log_line("epoll_ctl: %s", strerror(errno));
@@ -225,7 +239,9 @@ take_connection(struct countd *countd)
 			log_line("accept: %s", strerror(errno));
 		return;
 	}
-	if (!may_ask(countd, fd) || new_client(countd, fd) == NULL)
+	bool is_pop3;
+	if (!may_ask(countd, fd, &is_pop3) ||
+		new_client(countd, fd, is_pop3) == NULL)
 		close(fd);
 }
 

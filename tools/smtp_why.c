@@ -19,7 +19,7 @@
 #include "lib/outcome.h"
 #include "smtpd/configure.h"
 #include "smtpd/judge.h"
-#include "smtpd/networks.h"
+#include "lib/networks.h"
 #include "smtpd/submission.h"
 #include "tools/json.h"
 

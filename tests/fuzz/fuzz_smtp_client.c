@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include "smtpd/proxy.h"
+#include "lib/proxy.h"
 #include "smtpd/xclient.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

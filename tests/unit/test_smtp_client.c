@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "smtpd/proxy.h"
+#include "lib/proxy.h"
 #include "smtpd/xclient.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])

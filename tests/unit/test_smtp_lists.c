@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "smtpd/networks.h"
+#include "lib/networks.h"
 #include "smtpd/patterns.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])

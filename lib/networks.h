@@ -1,5 +1,5 @@
-#ifndef SMTPD_NETWORKS_H
-#define SMTPD_NETWORKS_H
+#ifndef LIB_NETWORKS_H
+#define LIB_NETWORKS_H
 
 /*
  * Lists of peers, as in control/proxies and control/xclients: on each line an
@@ -9,6 +9,7 @@
  * IPv4 address (RFC 4291 section 2.5.5.2) is that IPv4 address.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "lib/settings.h"
 
@@ -28,6 +29,9 @@ int network_address_scan(
 /* Writes the address in its shortest form. */
 void network_address_write(
 	const struct network_address *address, char text[NETWORK_TEXT_MAX]);
+
+/* Whether a text is an address of this host alone: 127.0.0.0/8 or ::1. */
+bool network_is_loopback(const char *address);
 
 /*
  * Checks every line of a list. words are those that may follow a network, the

@@ -1,5 +1,5 @@
-#ifndef SMTPD_PROXY_H
-#define SMTPD_PROXY_H
+#ifndef LIB_PROXY_H
+#define LIB_PROXY_H
 
 /*
  * The header that a proxy sends before anything else, to say whose connection
@@ -16,7 +16,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "smtpd/networks.h"
+#include "lib/networks.h"
 
 /* The longest of version 1, CRLF included (its section 2.1). */
 #define PROXY_LINE_MAX 107

@@ -1,7 +1,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include "smtpd/proxy.h"
+#include "lib/proxy.h"
 
 #define HEAD 16
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"

@@ -2,7 +2,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include "smtpd/networks.h"
+#include "lib/networks.h"
 
 struct network {
 	struct network_address address;
@@ -120,6 +120,19 @@ name_words(const char *const *words, char *text, size_t size)
 	for (; words != NULL && *words != NULL && used < size; words++)
 		used += (size_t)snprintf(text + used, size - used, "%s%s",
 			used > 0 ? " or " : "", *words);
+}
+
+bool
+network_is_loopback(const char *address)
+{
+	struct network_address loopback;
+	static const unsigned char ipv6[16] = {[15] = 1};
+
+	if (network_address_scan(address, strlen(address), &loopback) < 0)
+		return false;
+	if (loopback.family == AF_INET)
+		return loopback.octet[0] == 127;
+	return memcmp(loopback.octet, ipv6, sizeof ipv6) == 0;
 }
 
 int

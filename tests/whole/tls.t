@@ -21,13 +21,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
-from instance import Instance  # noqa: E402
+from instance import BUILD, Instance  # noqa: E402
 from tap import Tap, skip_all, wait_for  # noqa: E402
 
 tap = Tap()
 MESSAGE = b"Subject: by a client\r\n\r\nhello\r\n"
 if shutil.which("openssl") is None:
     skip_all("no openssl")
+if not os.access(os.path.join(BUILD, "tlsd"), os.X_OK):
+    skip_all("tlsd is not built: make")
 
 
 def encode(octets):
@@ -41,7 +43,8 @@ def plain(host, password=None):
 
 
 def context(host, certificate=None):
-    made = ssl.create_default_context(cafile=host.tls_certificate)
+    made = ssl.create_default_context(
+        cafile=os.path.join(host.folder, "trusted.pem"))
     if certificate:
         made.load_cert_chain(certificate + ".pem", certificate + ".key")
     return made
@@ -135,6 +138,11 @@ POP3_WAYS = (("STLS", "pop3"), ("implicit TLS", "pop3s"))
 
 def swaks(host, way, port):
     sent = 0
+    if shutil.which("swaks") and b"=== TLS supported" not in subprocess.run(
+            ["swaks", "--support"], stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL).stdout:
+        tap.skip(f"swaks: {way}", "it has no TLS (libnet-ssleay-perl)")
+        return 0
     for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
         said = client(host, f"swaks: {mechanism}, {way}",
                       ["swaks", "--server", f"localhost:{port}", "--auth",
@@ -480,9 +488,12 @@ def certificates(host):
     host.give(authorities)
 
     def external():
-        line = submission(host, certificate=known)
-        said = line.say("AUTH EXTERNAL =")
-        line.close()
+        try:
+            line = submission(host, certificate=known)
+            said = line.say("AUTH EXTERNAL =")
+            line.close()
+        except OSError as error:
+            said = repr(error)
         return said.startswith("235")
     tap.ok(wait_for(external, 20), "EXTERNAL by SMTP: the certificate's owner",
            host.log("submission")[-600:] + host.log("tlsd")[-600:])
@@ -676,6 +687,7 @@ def without_certificate(host):
 
 
 with Instance() as host:
+    shutil.copy(host.tls_certificate, os.path.join(host.folder, "trusted.pem"))
     changed = host.run("user-passwd", "--cram", host.user_name,
                        input=host.password.encode() + b"\n")
     tap.ended(changed, 0, "", "user-passwd --cram")
@@ -685,5 +697,6 @@ with Instance() as host:
     for step in (smtp_clients, pop3_clients, openssl, bindings, features,
                  injections, refused_handshakes, certificates, killed,
                  held_sessions, without_certificate):
-        tap.case(step, host)
+        if len(sys.argv) == 1 or step.__name__ in sys.argv:
+            tap.case(step, host)
 tap.done()

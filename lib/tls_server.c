@@ -151,20 +151,6 @@ run_service(struct tls_server *server, int64_t deadline_ms,
 
 /* --- by UCSPI-TLS --- */
 
-static int
-wait_for(int fd, short events, int64_t deadline_ms)
-{
-	struct pollfd one = {fd, events, 0};
-	int ready;
-
-	do
-		ready = poll(&one, 1, deadline_left_ms(deadline_ms));
-	while (ready < 0 && errno == EINTR);
-	if (ready == 0)
-		errno = ETIMEDOUT;
-	return ready > 0 ? 0 : -1;
-}
-
 /* One NAME=VALUE text. */
 static void
 take_detail(const char *text, struct tls_facts *facts)
@@ -219,7 +205,7 @@ read_details(int fd, int64_t deadline_ms, struct tls_facts *facts)
 	char octets[512];
 
 	for (;;) {
-		if (wait_for(fd, POLLIN, deadline_ms) < 0)
+		if (deadline_wait(fd, POLLIN, deadline_ms) < 0)
 			return -1;
 		ssize_t got = read(fd, octets, sizeof octets);
 		if (got < 0 && (errno == EINTR || errno == EAGAIN))
@@ -243,7 +229,7 @@ run_ucspi(struct tls_server *server, int64_t deadline_ms,
 {
 	*facts = (struct tls_facts){.magic = TLS_MAGIC, .status = TLS_READY};
 	int result = -1;
-	if (wait_for(server->control, POLLOUT, deadline_ms) == 0 &&
+	if (deadline_wait(server->control, POLLOUT, deadline_ms) == 0 &&
 		write(server->control, "Y", 1) == 1 &&
 		read_details(server->control, deadline_ms, facts) == 0)
 		result = take_places(server->input, server->output);

@@ -56,7 +56,7 @@ OWFAT = $(BUILD)/libowfat_safe.a
 
 # What two or more programs share. The archive lets each program take only what
 # it uses; the lists of objects below say what a program is made of.
-LIB = lib/accounts.o lib/address.o lib/addresslist.o lib/auth.o \
+LIB = lib/accounts.o lib/cdbkept.o lib/ours.o lib/address.o lib/addresslist.o lib/auth.o \
 	lib/auth_ask.o lib/base64.o lib/sasl_front.o lib/cdbfile.o \
 	lib/counter.o lib/date.o lib/deadline.o lib/descriptors.o lib/digest.o \
 	lib/domains.o lib/dots.o lib/networks.o lib/proxy.o \
@@ -107,12 +107,15 @@ local = local/local.o local/jobs.o local/deliveries.o local/stayers.o \
 	local/work.o local/resolve_ask.o local/warden_ask.o \
 	queue/layout.o queue/job_check.o queue/job_file.o queue/message_file.o \
 	queue/wakeup.o
-resolve = local/resolve.o local/account.o local/warden_ask.o \
+resolve = local/resolve.o local/resolve_lookup.o local/account.o local/account_key.o \
+	local/assign.o local/aliases.o local/outside.o local/warden_ask.o \
 	lib/accounts_system.o
 pop3_session = pop3d/session.o pop3d/commands.o pop3d/maildrop.o \
 	pop3d/scan.o pop3d/sizes.o pop3d/message.o pop3d/retrieve.o \
 	pop3d/update.o pop3d/language.o
-warden = local/warden.o local/account.o local/children.o local/deliver.o \
+warden = local/warden.o local/warden_child.o local/account_key.o local/assign.o \
+	local/aliases.o local/outside.o local/account_prepare.o local/expand.o \
+	tools/maildir_make.o local/children.o local/deliver.o \
 	local/deliver_settings.o local/delivery.o local/lookup.o \
 	local/newsender.o local/srs.o local/mbox.o local/way.o \
 	local/instructions.o local/maildir.o \
@@ -129,7 +132,7 @@ tls-client = tls/tls_client.o tls/authorities.o tls/connect.o tls/facts.o \
 	tls/pump.o
 countd = tools/countd.o tools/counts.o tools/counts_file.o
 sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
-	tools/queue_program.o \
+	tools/queue_program.o local/aliases.o tools/users_store.o \
 	tools/spool.o tools/queue_show.o tools/json.o tools/queue_walk.o queue/submit.o \
 	queue/layout.o queue/message_file.o
 queue-list = tools/queue_list.o tools/queue_show.o tools/json.o tools/queue_walk.o \
@@ -148,16 +151,19 @@ smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
 	smtpd/patterns.o smtpd/moved.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
+address-why = tools/address_why.o tools/json.o local/resolve_ask.o \
+	local/resolve_explain.o
+users-compile = tools/users_compile.o tools/users_store.o local/assign.o
 tcp-env = tools/tcp_env.o
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o \
-	tools/scram_keys.o
-user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o \
+	tools/users_store.o tools/users_batch.o tools/scram_keys.o
+user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o tools/users_store.o tools/users_batch.o \
 	tools/scram_keys.o
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
-	smtp-why
+	smtp-why address-why users-compile
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
 	tls-client
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)

@@ -138,6 +138,9 @@ take_answer(struct local *local, struct delivery *delivery,
 
 	switch ((enum resolve_meaning)means->meaning) {
 	case RESOLVE_ACCOUNT:
+		if (means->version != local->version)
+			stayers_let_go(local);
+		delivery->version = local->version = means->version;
 		ask_warden(local, delivery, means);
 		break;
 	case RESOLVE_NOT_OURS:
@@ -183,7 +186,7 @@ read_report(struct local *local, struct delivery *delivery)
 
 	switch (warden_report_read(delivery->report, &report)) {
 	case 1:
-		if (report.stays) {
+		if (report.stays && delivery->version == local->version) {
 			stayers_add(local, delivery->account, delivery->report,
 				delivery->stay_ms);
 			delivery->report = -1;

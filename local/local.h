@@ -36,6 +36,7 @@ struct delivery {
 	int question;	     /* connection with a question to resolve; or -1 */
 	int64_t question_ms; /* its deadline */
 	int report;	     /* of the warden's child; or -1. Both: ask again */
+	uint64_t version;    /* of resolve's databases, for this one */
 	int64_t stay_ms;     /* the child is asked for more until then */
 	char account[ACCOUNT_KEY_MAX];
 	int64_t again_ms;    /* ask (again) then */
@@ -67,6 +68,7 @@ struct local {
 	unsigned deliveries;
 	struct stayer stayer[STAYERS_MAX];
 	unsigned stayers;
+	uint64_t version; /* of resolve's databases, as last heard */
 	int64_t end_ms; /* it ends then, or when nothing is under way; NEVER */
 };
 
@@ -111,6 +113,9 @@ int stayers_ask(struct local *local, const struct warden_request *request,
 /* A child that has reported waits for more, or is let go. */
 void stayers_add(
 	struct local *local, const char *account, int report, int64_t stay_ms);
+
+/* Lets all go: what they know of their accounts may have changed. */
+void stayers_let_go(struct local *local);
 
 /* Lets go who has waited for long enough. Returns when that is next the case,
  * next_ms at the latest. */

@@ -12,13 +12,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RESOLVE_MAGIC 0x6b727331u /* "krs1" */
+#define RESOLVE_MAGIC 0x6b727332u      /* "krs2" */
+#define RESOLVE_STEP_MAGIC 0x6b727374u /* "krst" */
 #define RESOLVE_TEXT_MAX 1024
 #define ACCOUNT_KEY_MAX 256
 
 struct resolve_question {
 	uint32_t magic;
+	uint32_t is_traced; /* 1: steps come before the answer (root's alone) */
 	char address[RESOLVE_TEXT_MAX]; /* local@domain, NUL-terminated */
+};
+
+/* One step of the decision. */
+struct resolve_step {
+	uint32_t magic; /* RESOLVE_STEP_MAGIC */
+	uint32_t line;	/* 0: none */
+	char file[64];	/* below the home, or absolute; "" if none decided */
+	char text[640];
 };
 
 enum resolve_meaning {
@@ -31,10 +41,11 @@ enum resolve_meaning {
 struct resolve_answer {
 	uint32_t magic;
 	uint32_t meaning; /* enum resolve_meaning */
+	uint32_t domain;  /* enum ours_kind: by what the domain is ours */
+	uint64_t version; /* of the databases: another one after a change */
 	/*
-	 * The account, as the warden looks it up again: "u:local@domain" in the
-	 * user database, "s:name" a system user, "a:" the alias account. Then
-	 * the dash and the extension that choose its .qmail file (both "" for
+	 * The account, as the warden looks it up again: the keys stand in
+	 * local/account.h. Then the dash and the extension that choose its .qmail file (both "" for
 	 * the account's own address).
 	 */
 	char account[ACCOUNT_KEY_MAX];
@@ -63,5 +74,14 @@ int resolve_ask(int *fd, const char *socket_path, const char *address,
 int resolve_send(int *fd, const char *socket_path, const char *address,
 	int64_t deadline_ms);
 int resolve_receive(int fd, struct resolve_answer *answer);
+
+/*
+ * Asks for the answer and how it came about: calls step for each step, in order.
+ * Returns as resolve_ask does, on a connection of its own.
+ */
+int resolve_explain(const char *socket_path, const char *address,
+	int64_t deadline_ms,
+	void (*step)(void *context, const struct resolve_step *step),
+	void *context, struct resolve_answer *answer);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lib/deadline.h"
+#include "lib/ours.h"
 #include "lib/service.h"
 #include "local/resolve.h"
 
@@ -22,6 +23,7 @@ is_sound(const struct resolve_answer *answer)
 	return answer->magic == RESOLVE_MAGIC &&
 	       answer->meaning >= RESOLVE_ACCOUNT &&
 	       answer->meaning <= RESOLVE_TEMPORARY &&
+	       answer->domain <= OURS_DATABASE &&
 	       has_end(answer->account, sizeof answer->account) &&
 	       has_end(answer->dash, sizeof answer->dash) &&
 	       has_end(answer->extension, sizeof answer->extension) &&

@@ -49,6 +49,13 @@ stayers_add(
 	memcpy(new->account, account, sizeof new->account);
 }
 
+void
+stayers_let_go(struct local *local)
+{
+	while (local->stayers > 0)
+		close(local->stayer[--local->stayers].report);
+}
+
 int64_t
 stayers_do_due(struct local *local, int64_t next_ms)
 {

@@ -33,6 +33,7 @@
 #include "local/children.h"
 #include "local/deliver.h"
 #include "local/warden.h"
+#include "local/warden_child.h"
 #include "pop3d/session.h"
 
 #define CLIENTS_MAX 200
@@ -43,13 +44,9 @@
  * its owner may have stopped it, and a stopped process heeds no alarm. A look-up
  * is only waited for for 10 s.
  */
-#define DELIVERY_S (2 * 3600)
 #define LOOKUP_S 15
 #define SESSION_S (24 * 3600)
 #define GRACE_S 5
-/* How long a child that stays waits for another request. Who asks closes its end
- * long before. */
-#define STAY_MS (60 * 1000)
 
 static const struct role role = {
 	.program = "warden",
@@ -113,7 +110,7 @@ struct rule {
 };
 
 static const struct rule rules[] = {
-	{WARDEN_DELIVER, "_keep-local", 2, DELIVERY_S},
+	{WARDEN_DELIVER, "_keep-local", 2, WARDEN_DELIVERY_S},
 	{WARDEN_POP3, "_keep-auth", 3, SESSION_S},
 	{WARDEN_LOOKUP, "_keep-resolve", 1, LOOKUP_S},
 };
@@ -127,27 +124,14 @@ may_connect(const struct home *home, uid_t uid)
 	return false;
 }
 
-/* The texts that the warden itself reads are ended and printable. */
-static bool
-key_is_sound(const char *key)
-{
-	size_t length = strnlen(key, ACCOUNT_KEY_MAX);
-
-	if (length < 2 || length == ACCOUNT_KEY_MAX)
-		return false;
-	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)key[i] < 32 || key[i] == 127)
-			return false;
-	return true;
-}
-
 /* The rule that allows what is asked, or NULL. */
 static const struct rule *
 find_rule(const struct server *server, const struct work *work, uid_t uid)
 {
 	const struct warden_request *request = &work->request;
 
-	if (request->magic != WARDEN_MAGIC || !key_is_sound(request->account))
+	if (request->magic != WARDEN_MAGIC ||
+		!warden_key_is_sound(request->account))
 		return NULL;
 	for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
 		if (rules[i].kind == request->kind)
@@ -160,77 +144,6 @@ find_rule(const struct server *server, const struct work *work, uid_t uid)
 }
 
 /* --- the child --- */
-
-static void
-report(int fd, enum outcome outcome, const char *text)
-{
-	struct warden_report report = {
-		.magic = WARDEN_MAGIC, .outcome = outcome};
-
-	snprintf(report.text, sizeof report.text, "%s", text);
-	(void)durable_write_all(fd, &report, sizeof report);
-}
-
-/* Delivers and reports. 1: it may do another, 0: it has ended, -1: nobody heard
- * the report. */
-static int
-deliver_message(struct server *server, const struct account *account,
-	const struct warden_request *request, int content, int to)
-{
-	struct warden_report result = {.magic = WARDEN_MAGIC};
-	struct stat st;
-
-	if (fstat(content, &st) < 0 || !S_ISREG(st.st_mode)) {
-		report(to, OUTCOME_DEFERRED,
-			"4.3.0 what came as the message is not a file");
-		return -1;
-	}
-	result.stays =
-		deliver(&server->deliver, account, request, content, &result);
-	if (durable_write_all(to, &result, sizeof result) < 0)
-		return -1;
-	return (int)result.stays;
-}
-
-/* Waits for another request, for the same account. The message file, or -1. */
-static int
-next_request(int from, const char *account, struct warden_request *request)
-{
-	struct pollfd wait = {.fd = from, .events = POLLIN};
-	int content = -1;
-	unsigned descriptors = 0;
-
-	if (poll(&wait, 1, STAY_MS) <= 0)
-		return -1;
-	ssize_t got = descriptors_receive(
-		from, request, sizeof *request, &content, 1, &descriptors);
-	if (got == (ssize_t)sizeof *request && descriptors == 1 &&
-		request->magic == WARDEN_MAGIC &&
-		request->kind == WARDEN_DELIVER &&
-		key_is_sound(request->account) &&
-		strcmp(request->account, account) == 0)
-		return content;
-	if (got > 0)
-		log_line("refused: no request for %s", account);
-	return -1;
-}
-
-static int
-deliver_messages(struct server *server, const struct account *account,
-	const struct work *work)
-{
-	struct warden_request request = work->request;
-	int content = work->descriptor[0], more;
-
-	do {
-		alarm(DELIVERY_S);
-		more = deliver_message(server, account, &request, content,
-			work->descriptor[1]);
-		close(content);
-	} while (more > 0 && (content = next_request(work->descriptor[1],
-				      work->request.account, &request)) >= 0);
-	return more < 0 ? STATUS_TEMPORARY : STATUS_DONE;
-}
 
 static int
 look_up(struct server *server, const struct account *account,
@@ -310,9 +223,15 @@ serve(struct server *server, const struct work *work, unsigned life_s)
 			(unsigned)account.uid, strerror(errno));
 		return STATUS_TEMPORARY;
 	}
+	if (work->request.kind != WARDEN_LOOKUP &&
+		warden_prepare(&server->home, &work->request,
+			work->descriptor[1], &account) < 0)
+		return STATUS_TEMPORARY;
 	switch ((enum warden_kind)work->request.kind) {
 	case WARDEN_DELIVER:
-		return deliver_messages(server, &account, work);
+		return warden_deliver(&server->deliver, &account,
+			&work->request, work->descriptor[0],
+			work->descriptor[1]);
 	case WARDEN_POP3:
 		return serve_session(server, &account, work);
 	case WARDEN_LOOKUP:

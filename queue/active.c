@@ -134,10 +134,9 @@ static enum channel
 channel_of(const struct runner *runner, const struct envelope *envelope)
 {
 	for (uint32_t i = 0; i < envelope->recipients; i++) {
-		const char *at = strrchr(envelope->recipient[i].address, '@');
+		const char *address = envelope->recipient[i].address;
 
-		if (at == NULL ||
-			!domains_has(&runner->locals, at + 1, strlen(at + 1)))
+		if (ours_find_address(runner->ours, address) == OURS_NOT)
 			return CHANNEL_REMOTE;
 	}
 	return CHANNEL_LOCAL;

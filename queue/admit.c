@@ -39,6 +39,7 @@ only_key(const struct runner *runner, const struct message *message, char *key)
 	const struct envelope *envelope = &message->file.envelope;
 	char other[LAYOUT_DEST_LENGTH + 1];
 	const char *last = NULL;
+	bool is_ours = false;
 
 	for (uint32_t i = 0; i < envelope->recipients; i++) {
 		const char *address = envelope->recipient[i].address;
@@ -47,12 +48,13 @@ only_key(const struct runner *runner, const struct message *message, char *key)
 
 		if (outcome != 0 && outcome_is_final(outcome))
 			continue;
+		bool was_ours = is_ours;
+		is_ours = ours_find_address(runner->ours, address) != OURS_NOT;
 		if (last == NULL) {
 			if (key_of(runner, message, address, key) < 0)
 				return -1;
-		} else if (at == NULL || strcmp(at, last) != 0 ||
-			   domains_has(
-				   &runner->locals, at + 1, strlen(at + 1))) {
+		} else if (at == NULL || strcmp(at, last) != 0 || is_ours ||
+			   was_ours) {
 			if (key_of(runner, message, address, other) < 0 ||
 				strcmp(key, other) != 0)
 				return -1;

@@ -23,11 +23,8 @@ static bool
 is_for_channel(
 	const struct runner *runner, const char *address, enum channel channel)
 {
-	const char *at = strrchr(address, '@');
-	const char *domain = at == NULL ? "" : at + 1;
-
 	return (channel == CHANNEL_LOCAL) ==
-	       !!domains_has(&runner->locals, domain, strlen(domain));
+	       (ours_find_address(runner->ours, address) != OURS_NOT);
 }
 
 /* True if the job may go on: its recipients wait for just this attempt, and are

@@ -48,7 +48,9 @@ pick_destination(const struct runner *runner, const struct message *message,
 	char text[ROUTE_TEXT_SIZE] = "local";
 
 	*channel = CHANNEL_LOCAL;
-	if (!domains_has(&runner->locals, domain, strlen(domain))) {
+	/* When the database cannot be read, local waits for it: nothing that may
+	 * be ours goes elsewhere. */
+	if (ours_find_address(runner->ours, address) == OURS_NOT) {
 		*channel = CHANNEL_REMOTE;
 		/* an administrator has said where this one goes */
 		if (message->file.route != NULL)

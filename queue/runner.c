@@ -38,9 +38,9 @@ static const struct role role = {
 	.program = "queue-runner",
 	.user = "_keep-runner",
 	.group = "_keep-runner",
-	.groups = {"keep-read"},
+	.groups = {"keep-read", "keep-users"},
 	.path = {{"queue", ROLE_WRITE}, {"control", ROLE_READ},
-		{"socket", ROLE_CONNECT}},
+		{"users", ROLE_READ}, {"socket", ROLE_CONNECT}},
 	.calls = CALLS_READ | CALLS_WRITE | CALLS_CONNECT,
 	.memory_octets = 1024 * 1024 * 1024,
 	.descriptors = ACTIVE_MAX + SPARE_DESCRIPTORS,
@@ -51,6 +51,8 @@ static const struct setting settings_table[] = {
 	{"me", SETTING_HOST, NULL, 0, 0, AT(me), "this host's name"},
 	{"locals", SETTING_LIST, "", 0, 0, AT(locals),
 		"domains that are delivered here; me if missing"},
+	{"virtualdomains", SETTING_LIST, "", 0, 0, AT(virtualdomains),
+		"[user@][domain]:prepend: delivered here as prepend-local"},
 	{"smtproutes", SETTING_LIST, "", 0, 0, AT(smtproutes),
 		"domain:relay:port, where mail goes instead of to MX hosts"},
 	{"queuelifetime", SETTING_NUMBER, "604800", 1, 100000000,
@@ -294,50 +296,44 @@ read_control(struct runner *runner)
 {
 	struct runner_settings settings = {0};
 	struct schedule schedule = {0};
-	struct domains locals = DOMAINS_ZERO;
+	struct ours *ours = calloc(1, sizeof *ours);
 	struct routes routes = ROUTES_ZERO;
 	char why[300] = "out of memory";
-	size_t i = 0;
 
-	if (settings_read(settings_table, SETTINGS_COUNT(settings_table),
-		    runner->control, &settings, why, sizeof why) < 0 ||
+	if (ours == NULL ||
+		settings_read(settings_table, SETTINGS_COUNT(settings_table),
+			runner->control, &settings, why, sizeof why) < 0 ||
 		routes_build(&routes, &settings.smtproutes, why, sizeof why) <
 			0)
 		goto fail;
 	if (why[0] != 0)
 		log_line("%s", why);
 	snprintf(why, sizeof why, "out of memory");
-	for (; i < settings.locals.count; i++)
-		if (domains_add(&locals, settings.locals.line[i],
-			    strlen(settings.locals.line[i])) < 0) {
-			snprintf(why, sizeof why,
-				"control/locals line %zu: expected a domain",
-				settings.locals.number[i]);
-			goto fail;
-		}
 	if (read_schedule(&settings.retryschedule, &schedule, why, sizeof why) <
 		0)
 		goto fail;
-	if (!settings.locals.present &&
-		domains_add(&locals, settings.me, strlen(settings.me)) < 0)
+	if (ours_build(ours, &runner->home, settings.me, &settings.locals,
+		    &settings.virtualdomains, why, sizeof why) < 0)
 		goto fail;
 	settings_free(settings_table, SETTINGS_COUNT(settings_table),
 		&runner->settings);
-	domains_free(&runner->locals);
+	if (runner->ours != NULL)
+		ours_free(runner->ours);
+	free(runner->ours);
 	routes_free(&runner->routes);
 	runner->settings = settings;
 	runner->schedule = schedule;
 	runner->flows.window_max = (unsigned)settings.concurrencydestination;
 	runner->flows.backoff_min_ms = settings.backoffmin_s * 1000;
 	runner->flows.backoff_max_ms = settings.backoffmax_s * 1000;
-	runner->locals = locals;
+	runner->ours = ours;
 	runner->routes = routes;
 	return 0;
 fail:
 	log_line("%s", why);
 	settings_free(
 		settings_table, SETTINGS_COUNT(settings_table), &settings);
-	domains_free(&locals);
+	free(ours);
 	routes_free(&routes);
 	return -1;
 }

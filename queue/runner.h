@@ -24,7 +24,7 @@
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include "lib/domains.h"
+#include "lib/ours.h"
 #include "lib/home.h"
 #include "lib/settings.h"
 #include "queue/flows.h"
@@ -43,7 +43,8 @@ struct runner_settings {
 	int64_t bouncemaxbytes;
 	int64_t concurrencylocal, concurrencyremote;
 	int64_t concurrencydestination, backoffmin_s, backoffmax_s;
-	struct setting_list locals, smtproutes, retryschedule, bouncetext;
+	struct setting_list locals, virtualdomains, smtproutes, retryschedule,
+		bouncetext;
 };
 
 /* A job that is out, or whose result waits to be committed. */
@@ -148,7 +149,7 @@ struct runner {
 	char control[HOME_NAME_MAX];
 	struct runner_settings settings;
 	struct schedule schedule;
-	struct domains locals;
+	struct ours *ours; /* owned: what is delivered here */
 	struct routes routes;
 	int queue, incoming, active; /* folders */
 	int fifo, signals;

@@ -286,18 +286,10 @@ judge_sender(struct session *session, struct path *sender, uint64_t size)
 
 /* --- a recipient --- */
 
-/* Whether somebody has the address. */
 static struct verdict
-ask(struct session *session, const struct path *path, struct verdict yes)
+by_answer(enum policy_answer answer, const char *why, struct verdict yes)
 {
-	char address[ADDRESS_TEXT_MAX + 1];
-	char socket_path[HOME_NAME_MAX], why[600];
-
-	address_write(address, sizeof address, path);
-	switch (policy_ask(&session->resolve_fd,
-		home_path(&session->home, "socket/resolve", socket_path),
-		address, deadline_after_ms(SESSION_RESOLVE_MS), why,
-		sizeof why)) {
+	switch (answer) {
 	case POLICY_EXISTS:
 	case POLICY_ELSEWHERE:
 		return yes;
@@ -314,6 +306,22 @@ ask(struct session *session, const struct path *path, struct verdict yes)
 					"again later")),
 			why);
 	}
+}
+
+/* Asks resolve who has the address, and by what its domain is ours. */
+static struct verdict
+ask(struct session *session, const struct path *path, struct verdict yes,
+	enum policy_answer *answer, enum ours_kind *domain)
+{
+	char address[ADDRESS_TEXT_MAX + 1];
+	char socket_path[HOME_NAME_MAX], why[600];
+
+	address_write(address, sizeof address, path);
+	*answer = policy_ask(&session->resolve_fd,
+		home_path(&session->home, "socket/resolve", socket_path),
+		address, deadline_after_ms(SESSION_RESOLVE_MS), domain, why,
+		sizeof why);
+	return by_answer(*answer, why, yes);
 }
 
 /* Postmaster without a domain is ours always (RFC 5321 section 4.5.1). */
@@ -383,6 +391,38 @@ judge_moved(const struct session *session, struct path *path,
 	return true;
 }
 
+static struct verdict
+denied(void)
+{
+	return with_reason(by_line("rcpthosts", "rcpthosts", 0,
+				   reply_make(550, "5.7.1", "relaying denied")),
+		"relaying denied");
+}
+
+static struct verdict
+judge_local(
+	struct session *session, const struct path *path, struct verdict yes)
+{
+	enum policy_answer answer;
+	enum ours_kind domain;
+
+	return ask(session, path, yes, &answer, &domain);
+}
+
+/* A domain that rcpthosts lets pass and locals does not have: it may still be one
+ * of virtualdomains or of the user database, where somebody must have it. */
+static struct verdict
+judge_onward(
+	struct session *session, const struct path *path, struct verdict yes)
+{
+	enum policy_answer answer;
+	enum ours_kind domain;
+	struct verdict verdict = ask(session, path, yes, &answer, &domain);
+
+	/* Without resolve mail for elsewhere goes on; that for nobody bounces. */
+	return domain == OURS_TROUBLE ? yes : verdict;
+}
+
 /* Our own may turn out not to be there; others' are their hosts' to know. */
 static struct verdict
 judge_forward(
@@ -390,8 +430,23 @@ judge_forward(
 {
 	return domains_has(
 		       &session->policy.locals, path->domain, path->domain_len)
-		       ? ask(session, path, yes)
-		       : yes;
+		       ? judge_local(session, path, yes)
+		       : judge_onward(session, path, yes);
+}
+
+/* A domain of the user database is taken from anybody without an entry. */
+static struct verdict
+judge_unlisted(struct session *session, const struct path *path)
+{
+	enum policy_answer answer;
+	enum ours_kind domain;
+	struct verdict verdict = ask(session, path,
+		by_rule("users/accounts.cdb",
+			reply_make(250, "2.1.5", "recipient ok")),
+		&answer, &domain);
+
+	return answer != POLICY_LATER && domain != OURS_DATABASE ? denied()
+								 : verdict;
 }
 
 static struct verdict
@@ -407,9 +462,9 @@ judge_path(struct session *session, struct path *path, bool is_postmaster)
 			       : verdict;
 	switch (judge_domain(session, path, is_postmaster)) {
 	case POLICY_LOCAL:
-		return ask(session, path, passing(session, path));
+		return judge_local(session, path, passing(session, path));
 	case POLICY_ONWARD:
-		return passing(session, path);
+		return judge_onward(session, path, passing(session, path));
 	case POLICY_NOTHING:
 		return with_reason(by_line("rcpthosts", "rcpthosts", 0,
 					   reply_make(451, "4.3.0",
@@ -417,10 +472,7 @@ judge_path(struct session *session, struct path *path, bool is_postmaster)
 						   "mail now")),
 			"no rcpthosts");
 	default:
-		return with_reason(
-			by_line("rcpthosts", "rcpthosts", 0,
-				reply_make(550, "5.7.1", "relaying denied")),
-			"relaying denied");
+		return judge_unlisted(session, path);
 	}
 }
 

@@ -132,15 +132,17 @@ policy_append(const struct policy *policy, struct path *path)
 
 enum policy_answer
 policy_ask(int *fd, const char *socket_path, const char *address,
-	int64_t deadline_ms, char *why, size_t size)
+	int64_t deadline_ms, enum ours_kind *domain, char *why, size_t size)
 {
 	struct resolve_answer answer;
 
+	*domain = OURS_TROUBLE;
 	if (resolve_ask(fd, socket_path, address, deadline_ms, &answer) < 0) {
 		snprintf(why, size, "%s: %s", socket_path, strerror(errno));
 		return POLICY_LATER;
 	}
 	*why = 0;
+	*domain = (enum ours_kind)answer.domain;
 	switch (answer.meaning) {
 	case RESOLVE_ACCOUNT:
 		return POLICY_EXISTS;

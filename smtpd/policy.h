@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "lib/address.h"
 #include "lib/domains.h"
+#include "lib/ours.h"
 #include "lib/settings.h"
 
 struct policy {
@@ -71,9 +72,11 @@ enum policy_answer {
 
 /*
  * Asks resolve (lib and errors as resolve_ask) about an address as text. *why
- * is a sentence for the log, "" for POLICY_EXISTS.
+ * is a sentence for the log, "" for POLICY_EXISTS. *domain is by what the domain is
+ * ours, OURS_TROUBLE if resolve gave no answer.
  */
-enum policy_answer policy_ask(int *fd, const char *socket_path,
-	const char *address, int64_t deadline_ms, char *why, size_t size);
+enum policy_answer
+policy_ask(int *fd, const char *socket_path, const char *address,
+	int64_t deadline_ms, enum ours_kind *domain, char *why, size_t size);
 
 #endif

@@ -22,6 +22,21 @@ write_key(char key[ACCOUNT_KEY_MAX], const char *kind, const char *name)
 	return needed >= 0 && needed < ACCOUNT_KEY_MAX;
 }
 
+/* The account of an address, if its owner may log in. Aliases have none. */
+static enum account_result
+find_account(const char *database, const char *address)
+{
+	struct account account;
+	enum account_result result =
+		account_virtual(database, address, &account);
+
+	if (result == ACCOUNT_FOUND &&
+		(account.kind != ACCOUNT_MAILBOX ||
+			(account.flags & ACCOUNT_NO_LOGIN) != 0))
+		return ACCOUNT_NONE;
+	return result;
+}
+
 /*
  * By the user database. AUTH_NO and *is_decided false: it has no password for
  * the name, although *exists may be true.
@@ -31,13 +46,11 @@ check_database(const struct auth_place *place, const char *address,
 	const char *password, bool *exists, bool *is_decided)
 {
 	char path[HOME_NAME_MAX];
-	struct account account;
 	struct secret secret;
 
 	*exists = *is_decided = false;
-	enum account_result result = account_virtual(
-		home_path(place->home, "users/accounts.cdb", path), address,
-		&account);
+	enum account_result result = find_account(
+		home_path(place->home, "users/accounts.cdb", path), address);
 	if (result == ACCOUNT_TROUBLE) {
 		log_line("%s: %s", path, strerror(errno));
 		return AUTH_TEMPORARY;
@@ -169,14 +182,12 @@ auth_find(const struct auth_place *place, const char *name,
 {
 	char path[HOME_NAME_MAX], address[AUTH_NAME_MAX];
 	struct scram_verifier nobody;
-	struct account account;
 
 	memset(secret, 0, sizeof *secret);
 	snprintf(address, sizeof address, "%s", name);
 	lower(address);
-	enum account_result result = account_virtual(
-		home_path(place->home, "users/accounts.cdb", path), address,
-		&account);
+	enum account_result result = find_account(
+		home_path(place->home, "users/accounts.cdb", path), address);
 	if (result == ACCOUNT_TROUBLE) {
 		log_line("%s: %s", path, strerror(errno));
 		return AUTH_TEMPORARY;

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,12 +30,14 @@
 #include "lib/home.h"
 #include "lib/ident.h"
 #include "lib/settings.h"
+#include "local/aliases.h"
 #include "queue/submit.h"
 #include "tools/mail_header.h"
 #include "tools/queue_program.h"
 #include "tools/queue_show.h"
 #include "tools/sendmail_options.h"
 #include "tools/spool.h"
+#include "tools/users.h"
 
 /* How long the queue may take for one answer, or for our octets. */
 #define SUBMIT_WAIT_MS (5 * 60 * 1000)
@@ -407,12 +410,43 @@ run(struct work *work)
 	return submit(work, length);
 }
 
+struct alias_values {
+	char *file;
+};
+
+static const struct setting alias_settings[] = {
+	{.name = "aliasfile",
+		.kind = SETTING_TEXT,
+		.fallback = "/etc/aliases",
+		.offset = offsetof(struct alias_values, file),
+		.meaning = "the file of aliases that newaliases compiles"},
+};
+
+/* newaliases: users/aliases.cdb, from the file that control/aliasfile names. */
+static int
+compile_aliases(void)
+{
+	struct alias_values values = {NULL};
+	char control[HOME_NAME_MAX], why[900];
+	struct home home;
+
+	if (home_open(&home, why, sizeof why) < 0 ||
+		settings_read(alias_settings, SETTINGS_COUNT(alias_settings),
+			home_path(&home, "control", control), &values, why,
+			sizeof why) < 0)
+		return fail(EX_CONFIG, why, "");
+	umask(077);
+	long count = users_compile(&home, values.file, "aliases.cdb",
+		aliases_compile, why, sizeof why);
+	if (count >= 0)
+		printf("%s: %ld aliases\n", values.file, count);
+	settings_free(alias_settings, SETTINGS_COUNT(alias_settings), &values);
+	return count < 0 ? fail(EX_DATAERR, why, "") : EX_OK;
+}
+
 int
 main(int argc, char **argv)
 {
-	static const char no_aliases[] =
-		"There is no alias database to make: aliases are the .qmail "
-		"files in the alias folder.";
 	struct work *work = calloc(1, sizeof(*work));
 	int status = 0;
 
@@ -431,7 +465,7 @@ main(int argc, char **argv)
 			status = EX_TEMPFAIL;
 		break;
 	case SENDMAIL_ALIASES:
-		puts(no_aliases);
+		status = compile_aliases();
 		break;
 	case SENDMAIL_FLUSH:
 		break;

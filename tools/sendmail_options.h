@@ -12,7 +12,7 @@
 enum sendmail_mode {
 	SENDMAIL_SUBMIT,  /* a message stands on descriptor 0 */
 	SENDMAIL_LIST,	  /* -bp, mailq: print the queue */
-	SENDMAIL_ALIASES, /* -bi, newaliases: there is nothing to compile */
+	SENDMAIL_ALIASES, /* -bi, newaliases: compile the aliases */
 	SENDMAIL_FLUSH,	  /* -q: the runner needs no such push */
 };
 

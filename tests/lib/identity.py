@@ -17,7 +17,8 @@ ROLES = {
     "queue-inject": ("_keep-queue", "_keep-runner",
                      ("_keep-queue", "keep-read"), 2200, 128),
     "queue-filter": ("_keep-filter", "_keep-filter", (), 256, 2048),
-    "queue-runner": ("_keep-runner", "_keep-runner", ("keep-read",), 5000, 1024),
+    "queue-runner": ("_keep-runner", "_keep-runner",
+                     ("keep-read", "keep-users"), 5000, 1024),
     "remote": ("_keep-remote", "_keep-remote", ("keep-read",), 4096, 256),
     "local": ("_keep-local", "_keep-local", ("keep-read", "keep-suite"),
               4096, 256),
@@ -267,7 +268,7 @@ def writable(paths):
 
 # Who may read what; nobody else may anything of it.
 MAY_READ = {
-    "_keep-queue": ["queue"], "_keep-runner": ["queue"],
+    "_keep-queue": ["queue"], "_keep-runner": ["accounts", "queue"],
     "_keep-remote": ["queue"], "_keep-local": ["queue"],
     "_keep-resolve": ["accounts"], "_keep-auth": ["accounts", "secrets"],
     "_keep-vmail": ["mail of carol"], ANN: ["mail of ann"], BOB: ["mail of bob"],

@@ -131,6 +131,9 @@ authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
 tls-client = tls/tls_client.o tls/authorities.o tls/connect.o tls/facts.o \
 	tls/pump.o
 countd = tools/countd.o tools/counts.o tools/counts_file.o
+tlsd = tls/tlsd.o tls/session.o tls/contexts.o tls/certificates.o \
+	tls/tickets.o tls/key_ask.o tls/signer.o tls/signer_sign.o \
+	tls/keyring.o tls/keyring_file.o tls/pump.o tls/facts.o
 sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
 	tools/queue_program.o local/aliases.o tools/users_store.o \
 	tools/spool.o tools/queue_show.o tools/json.o tools/queue_walk.o queue/submit.o \
@@ -165,11 +168,13 @@ HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit 
 	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
 	smtp-why address-why users-compile
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
-	tls-client
+	tls-client tlsd
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # One program under several names.
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
 	queue-route
+# Programs that link OpenSSL; no other does.
+TLS_PROGRAMS = tls-client tlsd
 # Programs that take something from libowfat (and so are under GPL-2 terms).
 OWFAT_PROGRAMS = smtpd pop3d authd remote
 
@@ -215,7 +220,7 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 # A program is its list of objects; the map beside it says what else came in.
 $(BUILD)/remote: LIBRARIES = $(RESOLV) $(MD5)
 $(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
-$(BUILD)/tls-client: LIBRARIES = $(TLS)
+$(TLS_PROGRAMS:%=$(BUILD)/%): LIBRARIES = $(TLS)
 $(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT) $(MD5)
 $(BUILD)/warden: LIBRARIES = $(MD5)
 $(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)

@@ -29,6 +29,7 @@ ROLES = {
     "authd": ("_keep-auth", "_keep-auth", ("keep-suite", "keep-users", "shadow"),
               32, 256),
     "countd": ("_keep-count", "_keep-count", (), 4096, 512),
+    "tlsd": ("_keep-tls", "_keep-tls", (), 4096, 64),
     "smtpd": ("_keep-smtpd", "keep-suite", (), 16, 128),
     "pop3d": ("_keep-pop3d", "keep-suite", (), 16, 64),
 }

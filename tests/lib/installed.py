@@ -26,7 +26,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SERVICES = ("authd", "countd", "local", "lookup", "pop3d", "pop3s", "queue-filter",
             "queue-inject", "queue-runner", "remote", "resolve", "smtpd",
-            "submission", "submissions", "tls-client", "warden")
+            "submission", "submissions", "tls-client", "tlsd",
+            "warden")
 INSIDE = "KEEPMAIL_TEST_INSIDE"
 
 

@@ -296,9 +296,13 @@ class Maker:
                "rsa": ["rsa:2048"], "weak": ["rsa:1024"],
                "ed": ["ed25519"]}[kind]
         openssl("req", "-x509", "-newkey", *new, "-nodes", "-keyout", key,
-                "-out", pem, "-days", str(days), "-subj", f"/CN={name}",
+                "-out", pem, "-days", str(max(days, 1)), "-subj", f"/CN={name}",
                 *(["-addext", "subjectAltName=" + ",".join(sans)]
                   if sans else []), *more)
+        if days < 1:
+            openssl("x509", "-in", pem, "-signkey", key, "-out", pem + "~",
+                    "-days", str(days))
+            os.rename(pem + "~", pem)
         return self.read(pem), self.read(key)
 
     def path(self, name):

@@ -24,6 +24,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "lib/descriptors.h"
@@ -481,6 +482,9 @@ start(struct tlsd *tlsd, char *why, size_t size)
 			home_path(&tlsd->home, "control", path),
 			&tlsd->settings, why, size) < 0)
 		return -1;
+	/* OpenSSL compares dates, for which libc wants the time zone: it must be
+	 * read before files are closed to us. */
+	tzset();
 	/* What the system's openssl.cnf says of other programs is not for us. */
 	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
 		key_methods_make(&tlsd->methods) < 0) {

@@ -308,27 +308,33 @@ def first(host):
         tap.ok(clear == b"" == plain, "nothing else", (clear, plain))
 
 
+def after_header(host, program, greeting, header, pieces):
+    server = Server(host, program, KEEPMAIL_TLS="first")
+    hello = b"\x16\x03\x01 the client's hello"
+    if pieces == 1:
+        server.clear.sendall(header + hello)
+    else:
+        for i in range(len(header)):
+            server.clear.sendall(header[i:i + 1])
+        server.clear.sendall(hello)
+    asked = server.handshake()
+    said = server.line(server.plain)
+    server.say(server.plain, "QUIT")
+    _, _, log = server.end()
+    tap.ok(asked == b"Y" and said.startswith(greeting) and
+           "client=198.51.100.7 tls=" in log,
+           f"{program}: PROXY header before TLS, in {pieces} pieces",
+           (said, log))
+
+
 def behind_a_proxy(host):
     host.control("proxies", "192.0.2.1\n")
     for header in (b"PROXY TCP4 198.51.100.7 192.0.2.2 4000 465\r\n",
                    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
                    b"\xc6\x33\x64\x07\xc0\0\2\2\x0f\xa0\1\xd1"):
         for pieces in (1, len(header)):
-            hello = b"\x16\x03\x01 the client's hello"
-            server = Server(host, "smtpd", KEEPMAIL_TLS="first")
-            if pieces == 1:
-                server.clear.sendall(header + hello)
-            else:
-                for i in range(len(header)):
-                    server.clear.sendall(header[i:i + 1])
-                server.clear.sendall(hello)
-            asked = server.handshake()
-            said = server.line(server.plain)
-            server.say(server.plain, "QUIT")
-            _, _, log = server.end()
-            tap.ok(asked == b"Y" and said.startswith("220") and
-                   "client=198.51.100.7 tls=" in log,
-                   f"PROXY header before TLS, in {pieces} pieces", (said, log))
+            for program, greeting in (("smtpd", "220"), ("pop3d", "+OK")):
+                after_header(host, program, greeting, header, pieces)
     for name, octets in (("no header", b"\x16\x03\x01 hello"),
                          ("another word", b"PROXI TCP4 1 2 3 4\r\n")):
         server = Server(host, "smtpd", KEEPMAIL_TLS="first")

@@ -218,6 +218,17 @@ class Instance:
         os.write(fd, line.encode() + b"\n")
         os.close(fd)
 
+    def without_tls(self):
+        """From now on nobody is offered TLS."""
+        folder = os.path.join(self.home, "service", "tlsd")
+        if os.path.isdir(folder):
+            subprocess.run(["svc", "-d", folder], check=True)
+            wait_for(lambda: self.pid("tlsd") == 0)
+        try:
+            os.unlink(os.path.join(self.home, "socket", "tls"))
+        except FileNotFoundError:
+            pass
+
     def starts(self, service):
         """How often a long-lived service has begun its work."""
         return len(re.findall(r"[: ](?:takes|answers|runs)\b",

@@ -237,10 +237,11 @@ $(BUILD)/libmodules.a: $(MODULES:%=$(BUILD)/obj/%)
 	@rm -f $@
 	ar rcs $@ $^
 
+$(BUILD)/tests/unit/test_signer: LIBRARIES = $(TLS)
 $(UNIT_TESTS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libmodules.a $(OWFAT)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -o $@ $^ -lcmocka \
-		$(SKALIBS) $(CRC) $(RESOLV) $(IDN) $(CRYPT) $(MD5)
+		$(SKALIBS) $(CRC) $(RESOLV) $(IDN) $(CRYPT) $(MD5) $(LIBRARIES)
 
 unit-tests: $(UNIT_TESTS)
 

@@ -28,6 +28,23 @@ sed -n 's/^OWFAT_PROGRAMS = *//p' Makefile | tr -s ' ' '\n' | sed '/^$/d' |
 comm -23 "$work/taken" "$work/listed" >"$work/found"
 none "who takes from it stands in OWFAT_PROGRAMS" "$work/found"
 
+# OpenSSL is in those programs alone that the Makefile names, and shared.
+for map in build/*.map; do
+	[ -s "$map" ] || continue
+	! grep -qE '/lib(ssl|crypto)\.(a|so[.0-9]*)' "$map" ||
+		basename "$map" .map
+done | sort >"$work/taken"
+sed -n 's/^TLS_PROGRAMS = *//p' Makefile | tr -s ' ' '\n' | sed '/^$/d' |
+	sort >"$work/listed"
+[ -s "$work/listed" ]
+result "TLS_PROGRAMS names some" $?
+[ -z "$found" ] || {
+	diff "$work/listed" "$work/taken" >"$work/found"
+	none "OpenSSL is in TLS_PROGRAMS and nowhere else" "$work/found"
+}
+grep -lE '/lib(ssl|crypto)\.a' build/*.map >"$work/found" 2>/dev/null
+none "no program has OpenSSL's archives" "$work/found"
+
 # --- the archive -------------------------------------------------------------
 
 safe=$work/libowfat_safe.a

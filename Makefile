@@ -158,6 +158,12 @@ address-why = tools/address_why.o tools/json.o local/resolve_ask.o \
 	local/resolve_explain.o
 users-compile = tools/users_compile.o tools/users_store.o local/assign.o
 tcp-env = tools/tcp_env.o
+command = local/command.o local/forward.o tools/queue_program.o queue/submit.o
+forward = local/forward_main.o $(command)
+vacation = local/vacation_main.o local/vacation.o $(command)
+lmtp-deliver = local/lmtp_deliver.o $(command)
+maildir2mbox = local/maildir2mbox.o local/mbox.o local/way.o \
+	local/environment.o $(command)
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o \
 	tools/users_store.o tools/users_batch.o tools/scram_keys.o
@@ -166,13 +172,14 @@ user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o tools/users_stor
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
-	smtp-why address-why users-compile
+	smtp-why address-why users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
-	tls-client tlsd
+	tls-client tlsd lmtp-deliver
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # One program under several names.
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
 	queue-route
+COMMANDS = condredirect bouncesaying except preline qreceipt
 # Programs that link OpenSSL; no other does.
 TLS_PROGRAMS = tls-client tlsd
 # Programs that take something from libowfat (and so are under GPL-2 terms).
@@ -193,10 +200,14 @@ FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
 .PHONY: all unit unit-tests fuzz fuzz-targets crash check bench demo install \
 	format format-check clean always
 
-all: $(PROGRAMS:%=$(BUILD)/%) $(REQUESTS:%=$(BUILD)/%)
+all: $(PROGRAMS:%=$(BUILD)/%) $(REQUESTS:%=$(BUILD)/%) \
+	$(COMMANDS:%=$(BUILD)/%)
 
 $(REQUESTS:%=$(BUILD)/%): $(BUILD)/queue-request
 	ln -sf queue-request $@
+
+$(COMMANDS:%=$(BUILD)/%): $(BUILD)/forward
+	ln -sf forward $@
 
 # Objects are made again when the compiler or its flags change.
 $(BUILD)/flags: always

@@ -328,6 +328,7 @@ prepare(struct work *work, const char *socket_path)
 
 	work->words = (struct environment_words){
 		.keepmail = work->settings->home->path,
+		.programs = work->settings->programs,
 		.user = work->account->name,
 		.home = work->account->home,
 		.sender = request->reverse_path,

@@ -31,6 +31,7 @@
 struct deliver_settings {
 	const struct home *home;
 	const char *host;    /* this host's name */
+	char programs[1024]; /* folder of the commands for .qmail files */
 	struct domains ours; /* whose mail is delivered here */
 	struct srs srs;
 	bool has_folders; /* an extension may name a folder of the Maildir */

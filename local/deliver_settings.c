@@ -61,6 +61,19 @@ make_srs(struct deliver_settings *settings, const char *domain, char *why,
 	return result;
 }
 
+/* The folder from which this program was started. */
+static void
+find_programs(char *folder, size_t size)
+{
+	ssize_t length = readlink("/proc/self/exe", folder, size - 1);
+	char *slash = length > 0 ? memrchr(folder, '/', (size_t)length) : NULL;
+
+	if (slash != NULL)
+		*slash = 0;
+	else
+		snprintf(folder, size, "%s", KEEPMAIL_LIBEXEC);
+}
+
 int
 deliver_settings_make(struct deliver_settings *settings,
 	const struct home *home, const struct deliver_control *control,
@@ -72,6 +85,7 @@ deliver_settings_make(struct deliver_settings *settings,
 		.host = control->me,
 		.ours = DOMAINS_ZERO,
 		.has_folders = control->has_folders != 0};
+	find_programs(settings->programs, sizeof settings->programs);
 	for (size_t i = 0; i < list->count; i++)
 		if (domains_add(&settings->ours, list->line[i],
 			    strlen(list->line[i])) < 0) {

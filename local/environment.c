@@ -5,7 +5,7 @@
 #include <time.h>
 #include "local/environment.h"
 
-#define PATH_VALUE "/usr/local/bin:/usr/bin:/bin"
+#define PATH_VALUE "/usr/local/bin:/usr/bin:/bin:"
 
 /* Adds NAME=VALUE, of the value its first octets. After a failure nothing is
  * added: the missing variable is noticed at the end. */
@@ -102,10 +102,11 @@ int
 environment_make(
 	struct environment *environment, const struct environment_words *words)
 {
+	char path[sizeof PATH_VALUE + 4096];
 	const struct {
 		const char *name, *value;
 	} PLAIN[] = {
-		{"PATH", PATH_VALUE},
+		{"PATH", path},
 		{"SHELL", "/bin/sh"},
 		{"KEEPMAIL", words->keepmail},
 		{"HOME", words->home},
@@ -119,6 +120,7 @@ environment_make(
 	const unsigned plain = sizeof PLAIN / sizeof PLAIN[0];
 	unsigned wanted = plain + 4 + 4 + 3;
 
+	snprintf(path, sizeof path, PATH_VALUE "%s", words->programs);
 	*environment = (struct environment){0};
 	for (unsigned i = 0; i < plain; i++)
 		set(environment, PLAIN[i].name, PLAIN[i].value);

@@ -20,6 +20,7 @@
 
 struct environment_words {
 	const char *keepmail; /* path of the installation */
+	const char *programs; /* folder of its programs: last in PATH */
 	const char *user, *home;
 	const char *sender, *recipient; /* "local@domain"; sender "" for null */
 	const char *new_sender;		/* that a forward should have */

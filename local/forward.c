@@ -83,9 +83,11 @@ send_content(struct forward *forward, struct submission *submission)
 {
 	char buffer[COPY_SIZE];
 	uint64_t done = 0;
-	int length = snprintf(
-		buffer, sizeof buffer, "Delivered-To: %s\n", forward->address);
+	int length = 0;
 
+	if (forward->address != NULL)
+		length = snprintf(buffer, sizeof buffer, "Delivered-To: %s\n",
+			forward->address);
 	if (submit_content(submission, buffer, (size_t)length) < 0)
 		return -1;
 	while (done < forward->octets) {
@@ -196,7 +198,7 @@ fill_envelope(struct forward *forward, bool is_kept)
 static int
 submit(struct forward *forward, struct submission *submission)
 {
-	uint64_t size = forward->octets + strlen(forward->address) + 16;
+	uint64_t size = forward->octets + ADDRESS_TEXT_MAX + 16;
 
 	if (submit_open(submission, forward->socket_path, size,
 		    deadline_after_ms(SUBMIT_LIMIT_MS)) < 0)

@@ -31,7 +31,7 @@
 
 struct forward {
 	const char *socket_path;    /* of queue-inject */
-	const char *address;	    /* the one that is forwarded from */
+	const char *address;	    /* forwarded from; NULL: no Delivered-To */
 	const char *host;	    /* for addresses without a domain */
 	const struct domains *ours; /* hosts of ours */
 	const struct newsender *sender;

@@ -21,6 +21,7 @@ struct place {
 
 static const struct environment_words WORDS = {
 	.keepmail = "/k",
+	.programs = "/p",
 	.user = "ann",
 	.home = "/home/ann",
 	.sender = "s p@x.test",

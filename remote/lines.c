@@ -70,14 +70,14 @@ be_worker(struct remote *remote, int socket)
 			close(line->socket);
 	close(remote->fifo);
 	close(remote->queue);
-	struct way *way = malloc(sizeof *way);
+	struct reach *way = malloc(sizeof *way);
 	if (way == NULL)
 		_exit(STATUS_TEMPORARY);
 	/* Read anew by each worker, for the one login that it needs, and closed
 	 * before it connects. */
 	int secrets = open(remote->secrets,
 		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	way_start(way, &remote->options, secrets, errno);
+	reach_start(way, &remote->options, secrets, errno);
 	if (role_confine(NULL, true, CALLS_CONNECT, &remote->home, why,
 		    sizeof why) < 0) {
 		log_line("cannot confine a worker: %s", why);

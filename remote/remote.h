@@ -9,7 +9,7 @@
  *   lines.c         workers: started, fed, heard, ended
  *   remote.c        settings, the loop
  *   worker.c        the child itself
- *   way.c           its way to the destination
+ *  reach.c           its way to the destination
  */
 
 #include <stdbool.h>
@@ -58,7 +58,7 @@ struct remote {
 	struct remote_settings settings;
 	struct dns dns;
 	const char *own[2];
-	struct way_options options;
+	struct reach_options options;
 	char tls_socket[HOME_NAME_MAX], secrets[HOME_NAME_MAX];
 	int queue, fifo;
 	struct wakeup_writer runner;

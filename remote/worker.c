@@ -15,7 +15,7 @@
 #define EXTRA_CONNECTIONS 3
 
 struct worker {
-	struct way *way;
+	struct reach *way;
 	struct wakeup_writer *runner;
 	int parent;
 };
@@ -71,7 +71,7 @@ static void
 send_message(struct worker *worker, struct sending *sending)
 {
 	unsigned tries = MX_ADDRESSES_MAX + EXTRA_CONNECTIONS;
-	struct way *way = worker->way;
+	struct reach *way = worker->way;
 
 	while (anybody_is_left(sending)) {
 		if (tries-- == 0) {
@@ -79,7 +79,7 @@ send_message(struct worker *worker, struct sending *sending)
 				"4.4.2 too many connections were lost");
 			return;
 		}
-		if (!way_open(way, sending->job.destination,
+		if (!reach_open(way, sending->job.destination,
 			    sending->message.requiretls)) {
 			if (way->down_outcome == OUTCOME_DEFERRED)
 				sending->job.reach = way->is_short
@@ -99,11 +99,11 @@ send_message(struct worker *worker, struct sending *sending)
 				log_line("msg %s may arrive twice: no answer "
 					 "after its end%s",
 					sending->job.id, way->client.where);
-			way_close(way);
+			reach_close(way);
 			start_again(sending);
 			break;
 		case CLIENT_NEXT_HOST:
-			way_pass(way);
+			reach_pass(way);
 			start_again(sending);
 			break;
 		}
@@ -200,7 +200,7 @@ next_task(struct worker *worker, struct task *task, int descriptor[2])
 }
 
 int
-worker_run(struct way *way, int parent, struct wakeup_writer *runner)
+worker_run(struct reach *way, int parent, struct wakeup_writer *runner)
 {
 	struct worker worker = {.way = way, .runner = runner, .parent = parent};
 	char line[WAKEUP_LINE_MAX + 1];
@@ -217,6 +217,6 @@ worker_run(struct way *way, int parent, struct wakeup_writer *runner)
 		if (send(parent, &task, sizeof task, MSG_NOSIGNAL) < 0)
 			break;
 	}
-	way_end(way);
+	reach_end(way);
 	return STATUS_DONE;
 }

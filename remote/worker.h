@@ -14,7 +14,7 @@
 
 #include "queue/layout.h"
 #include "queue/wakeup.h"
-#include "remote/way.h"
+#include "remote/reach.h"
 
 #define WORKER_MAGIC 0x6b72776bu /* "krwk" */
 #define WORKER_IDLE_MS 2000
@@ -29,6 +29,6 @@ struct task {
  * Serves tasks from the parent until there are none, on the way that was started.
  * The runner's FIFO is prepared. Returns an exit status.
  */
-int worker_run(struct way *way, int parent, struct wakeup_writer *runner);
+int worker_run(struct reach *way, int parent, struct wakeup_writer *runner);
 
 #endif

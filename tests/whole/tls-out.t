@@ -3,59 +3,20 @@
 nothing that was to be encrypted passes in clear."""
 
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from certificates import Authority, self_signed
-from instance import Instance
+from routed import Routed
 from smtpserver import Server
-from tap import Tap, skip_all, wait_for
+from tap import Tap, skip_all
 
 if not shutil.which("openssl"):
     skip_all("openssl is not installed")
 
 tap = Tap()
-count = 0
-
-
-def route(server, words, host="[127.0.0.1]"):
-    """Makes a domain of its own that goes to the server; returns it."""
-    global count
-    count += 1
-    domain = f"d{count}.test"
-    routes.append(f"{domain}:{host}:{server.port} {words}")
-    return domain
-
-
-def load():
-    host.control("smtproutes", "".join(line + "\n" for line in routes))
-    host.restart("queue-runner")
-
-
-def inject(domain, more=()):
-    run = host.run("sendmail", "-i", "-f", "a@x.test", *more, f"b@{domain}",
-                   input=f"Subject: to {domain}\n\nsecret body\n".encode())
-    assert run.returncode == 0, run.stderr
-
-
-def result(domain, what="deferral|failure|success"):
-    """The log's line about a delivery to it."""
-    def look():
-        text = host.log("queue-runner")
-        for begun in re.finditer(
-                rf"starting delivery (\S+): .*@{re.escape(domain)}", text):
-            # numbers begin anew with each start of the runner
-            found = re.compile(
-                rf"delivery {begun.group(1)}: (?:{what}).*").search(
-                    text, begun.end())
-            if found:
-                return found.group(0).replace("_", " ")
-        return None
-    return wait_for(look, 20) or ""
 
 
 def went(name, server, domain, tls, said):
@@ -65,12 +26,12 @@ def went(name, server, domain, tls, said):
         return
     tap.same(message.tls is not None, tls,
              f"{name}: {'under TLS' if tls else 'in clear'}")
-    line = result(domain)
+    line = host.result(domain)
     tap.ok(said in line, f"{name}: the log says so", line)
 
 
 def waits(name, server, domain, said):
-    line = result(domain, "deferral")
+    line = host.result(domain, "deferral")
     tap.ok(said in line, f"{name}: it waits, and the log says why",
            line or host.logs())
     tap.same(server.messages, [], f"{name}: and is not sent")
@@ -113,10 +74,10 @@ def policies():
     rows = []
     for pair, words, sent, said in table:
         server = Server(tls=pair)
-        rows.append((server, words, sent, said, route(server, words)))
-    load()
+        rows.append((server, words, sent, said, host.route(server, words)))
+    host.load()
     for _, _, _, _, domain in rows:
-        inject(domain)
+        host.inject(domain)
     for number, (server, words, sent, said, domain) in enumerate(rows):
         name = f"certificate {number}, {words or 'no words'}"
         if sent:
@@ -166,10 +127,10 @@ def servers():
     for what, words, tls, said, connections in table:
         server = Server(**what)
         rows.append((server, what, words, tls, said, connections,
-                     route(server, words)))
-    load()
+                     host.route(server, words)))
+    host.load()
     for row in rows:
-        inject(row[-1])
+        host.inject(row[-1])
     for server, what, words, tls, said, connections, domain in rows:
         shown = {key: value for key, value in what.items() if key != "tls"}
         name = f"{'TLS' if 'tls' in what else 'no TLS'} {shown or ''}, " \
@@ -190,9 +151,9 @@ def forgets():
     evil = b"250-evil.test\r\n250-XEVIL\r\n250 SIZE 1\r\n"
     with Server(tls=pair, extensions=["SIZE 1"], after_tls=["8BITMIME"],
                 injected=evil) as server:
-        domain = route(server, "tls=must")
-        load()
-        inject(domain)
+        domain = host.route(server, "tls=must")
+        host.load()
+        host.inject(domain)
         message = server.wait_message()
         tap.ok(message is not None and b"SIZE" not in message.sender,
                "extensions from before TLS, and injected ones, are forgotten",
@@ -220,43 +181,40 @@ def client_certificate():
            "a key that others may read is not used", host.log("tls-client"))
     with Server(tls=authority.issue("mx.test"),
                 clients=authority.file) as server:
-        known = route(server, "tls=must certificate=ann")
-        unknown = route(server, "tls=must certificate=open")
-        load()
-        inject(known)
+        known = host.route(server, "tls=must certificate=ann")
+        unknown = host.route(server, "tls=must certificate=open")
+        host.load()
+        host.inject(known)
         message = server.wait_message()
         tap.ok(message and message.session.certificate and
                "ann@keepmail.test" in str(message.session.certificate),
                "the route's client certificate is shown",
                message and message.session.certificate)
-        inject(unknown)
-        line = result(unknown, "deferral")
+        host.inject(unknown)
+        line = host.result(unknown, "deferral")
         tap.ok("certificate that the route names" in line,
                "one that is not there defers", line)
 
 
 def without_service():
     """Where tls-client does not run, may means clear, and must waits."""
-    service = os.path.join(host.home, "service", "tls-client")
-    subprocess.run(["svc", "-d", service], check=True)
-    wait_for(lambda: host.pid("tls-client") == 0, 10)
+    host.turn("tls-client", False)
     pair = authority.issue("mx.test")
     with Server(tls=pair) as one, Server(tls=pair) as two:
-        may, must = route(one, ""), route(two, "tls=must")
-        load()
-        inject(may)
-        inject(must)
+        may, must = host.route(one, ""), host.route(two, "tls=must")
+        host.load()
+        host.inject(may)
+        host.inject(must)
         went("no tls-client, no words", one, may, False, "taken (host")
         waits("no tls-client, tls=must", two, must, "no TLS to be had here")
-    subprocess.run(["svc", "-u", service], check=True)
+    host.turn("tls-client", True)
 
 
-routes = []
 folder = tempfile.mkdtemp(prefix="keepmail-test.")
 os.chmod(folder, 0o755)
 try:
     authority = Authority(folder)
-    with Instance() as host:
+    with Routed() as host:
         os.chmod(authority.file, 0o644)
         host.control("tlsauthorities", authority.file + "\n")
         host.restart("tls-client")

@@ -1,4 +1,4 @@
-#include "remote/way.h"
+#include "remote/reach.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ enum attempt {
 };
 
 void
-way_start(struct way *way, const struct way_options *options, int secrets,
+reach_start(struct reach *way, const struct reach_options *options, int secrets,
 	int error)
 {
 	memset(way, 0, sizeof *way);
@@ -35,7 +35,7 @@ way_start(struct way *way, const struct way_options *options, int secrets,
 }
 
 void
-way_close(struct way *way)
+reach_close(struct reach *way)
 {
 	if (way->client.fd < 0)
 		return;
@@ -45,7 +45,7 @@ way_close(struct way *way)
 }
 
 static void
-forget_secrets(struct way *way)
+forget_secrets(struct reach *way)
 {
 	if (way->secrets >= 0)
 		close(way->secrets);
@@ -53,18 +53,18 @@ forget_secrets(struct way *way)
 }
 
 void
-way_end(struct way *way)
+reach_end(struct reach *way)
 {
-	way_close(way);
+	reach_close(way);
 	forget_secrets(way);
 	explicit_bzero(&way->login, sizeof way->login);
 }
 
 void
-way_pass(struct way *way)
+reach_pass(struct reach *way)
 {
 	snprintf(way->down_text, sizeof way->down_text, "%s", way->client.text);
-	way_close(way);
+	reach_close(way);
 	if (!way->is_used)
 		way->at++;
 }
@@ -73,7 +73,7 @@ way_pass(struct way *way)
 
 /* Takes the login of the route. False: down_text says why there is none. */
 static bool
-find_login(struct way *way)
+find_login(struct reach *way)
 {
 	char why[300];
 
@@ -91,7 +91,7 @@ find_login(struct way *way)
 
 /* Reads the destination, which is the same for all jobs. False: down_text. */
 static bool
-take_route(struct way *way, const char *destination)
+take_route(struct reach *way, const char *destination)
 {
 	if (way->has_route)
 		return true;
@@ -118,7 +118,7 @@ take_route(struct way *way, const char *destination)
 
 /* Finds the hosts, unless that was done lately. False: down_* says why. */
 static bool
-find_hosts(struct way *way)
+find_hosts(struct reach *way)
 {
 	int64_t now_ms = deadline_now_ms();
 
@@ -162,7 +162,7 @@ find_source(const struct route_words *words, int family,
 }
 
 static void
-make_request(const struct way *way, const struct mx_address *address,
+make_request(const struct reach *way, const struct mx_address *address,
 	const char *text, struct tls_request *request)
 {
 	const struct route_words *words = &way->target.words;
@@ -186,23 +186,23 @@ make_request(const struct way *way, const struct mx_address *address,
  * name, unsigned. A relay that the administrator names is.
  */
 static bool
-is_proof(const struct way *way)
+is_proof(const struct reach *way)
 {
 	return way->target.routed || way->target.words.name[0] != 0;
 }
 
 /* The connection is of no use without TLS, or with one that failed. */
 static enum attempt
-refuse(struct way *way, enum attempt attempt)
+refuse(struct reach *way, enum attempt attempt)
 {
 	snprintf(way->down_text, sizeof way->down_text, "%s", way->client.text);
-	way_close(way);
+	reach_close(way);
 	return attempt;
 }
 
 /* Encrypts the connection as far as the route wants it. */
 static enum attempt
-encrypt(struct way *way, const struct mx_address *address, const char *text,
+encrypt(struct reach *way, const struct mx_address *address, const char *text,
 	bool in_clear)
 {
 	enum route_tls policy = way->target.words.tls;
@@ -243,7 +243,7 @@ encrypt(struct way *way, const struct mx_address *address, const char *text,
 }
 
 static enum attempt
-log_in(struct way *way)
+log_in(struct reach *way)
 {
 	switch (client_log_in(
 		&way->client, &way->login, way->target.words.auth_clear)) {
@@ -261,7 +261,7 @@ log_in(struct way *way)
 /* Connects to one address, and brings the connection to where mail can be
  * sent. Unless ATTEMPT_OK down_text says why not. */
 static enum attempt
-try_address(struct way *way, const struct mx_address *address, bool in_clear)
+try_address(struct reach *way, const struct mx_address *address, bool in_clear)
 {
 	struct client *client = &way->client;
 	struct sockaddr_storage source;
@@ -296,7 +296,7 @@ try_address(struct way *way, const struct mx_address *address, bool in_clear)
 
 /* Goes on from the current address until one will do. */
 static bool
-try_all(struct way *way)
+try_all(struct reach *way)
 {
 	way->down_outcome = OUTCOME_DEFERRED;
 	for (; way->at < way->hosts.count && !way->is_short; way->at++) {
@@ -314,7 +314,7 @@ try_all(struct way *way)
 }
 
 bool
-way_open(struct way *way, const char *destination, bool needs_tls)
+reach_open(struct reach *way, const char *destination, bool needs_tls)
 {
 	way->is_short = false;
 	way->needs_tls = needs_tls;

@@ -1,5 +1,5 @@
-#ifndef REMOTE_WAY_H
-#define REMOTE_WAY_H
+#ifndef REMOTE_REACH_H
+#define REMOTE_REACH_H
 
 /*
  * A worker's way to its destination: the settings of the route, the hosts, and a
@@ -21,7 +21,7 @@
 #include "remote/route.h"
 
 /* What all workers need, made by the parent before it confines itself. */
-struct way_options {
+struct reach_options {
 	struct mx_options mx;
 	struct client_timeouts timeouts;
 	const char *helo; /* our name in EHLO */
@@ -29,8 +29,8 @@ struct way_options {
 	uid_t secrets_owner; /* of secrets/smarthosts; its group is ours */
 };
 
-struct way {
-	const struct way_options *options;
+struct reach {
+	const struct reach_options *options;
 	int secrets; /* the open secrets/smarthosts, or -1; closed once the
 			route is known */
 	int secrets_errno; /* why it is not open */
@@ -54,8 +54,8 @@ struct way {
  * Makes a way without a connection. secrets is the open file, which becomes the
  * way's; or -1 with error the errno of opening it.
  */
-void way_start(struct way *way, const struct way_options *options, int secrets,
-	int error);
+void reach_start(struct reach *way, const struct reach_options *options,
+	int secrets, int error);
 
 /*
  * True if a connection stands. Otherwise nobody can be reached for now:
@@ -63,16 +63,16 @@ void way_start(struct way *way, const struct way_options *options, int secrets,
  * is better deferred than sent in clear, and the connection is not opened again
  * in clear for it.
  */
-bool way_open(struct way *way, const char *destination, bool needs_tls);
+bool reach_open(struct reach *way, const char *destination, bool needs_tls);
 
 /* After CLIENT_NEXT_HOST: the connection ended untouched. Goes on behind its
  * address, unless it lay idle and may just have ended. */
-void way_pass(struct way *way);
+void reach_pass(struct reach *way);
 
 /* Says QUIT and closes, if there is a connection. */
-void way_close(struct way *way);
+void reach_close(struct reach *way);
 
-/* way_close, and wipes the login. */
-void way_end(struct way *way);
+/* reach_close, and wipes the login. */
+void reach_end(struct reach *way);
 
 #endif

@@ -57,9 +57,9 @@ def envelope(sender, recipients, notify=0):
 
 
 def message(sender, recipients, content=b"Subject: x\n\nx\n", arrival=None,
-            mark=MARK, content_check=None, outcomes=b"", notify=0):
-    """A message file's octets."""
-    tail = envelope(sender, recipients, notify)
+            mark=MARK, content_check=None, outcomes=b"", notify=0, tail=None):
+    """A message file's octets; tail is another envelope than the usual one."""
+    tail = tail or envelope(sender, recipients, notify)
     arrival = int((time.time() if arrival is None else arrival) * 1000000)
     if content_check is None:
         content_check = zlib.crc32(content)

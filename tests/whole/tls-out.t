@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import queuefile as q
 from certificates import Authority, self_signed
 from routed import Routed
 from smtpserver import Server
@@ -196,6 +197,59 @@ def client_certificate():
                "one that is not there defers", line)
 
 
+def inject_requiretls(domain):
+    """Puts a message into the queue as a server does that took REQUIRETLS."""
+    plain = q.record("P", bytes(4) + q.text(""))
+    wanted = q.record("P", bytes([0, 0, 1, 0]) + q.text(""))
+    content = b"Subject: x\n\nx\n"
+    tail = q.envelope("a@x.test", [f"b@{domain}"]).replace(plain, wanted)
+    octets = q.message("a@x.test", [f"b@{domain}"], content, tail=tail)
+    name = q.ident()
+    host.put("incoming/" + name, octets)
+    host.ring("incoming/" + name)
+
+
+def requiretls():
+    """RFC 8689 on the way out."""
+    good = authority.issue("mx.test")
+    verify = "tls=verify name=mx.test"
+    table = [
+        # server, words, arrives?
+        ({"tls": good, "after_tls": ["REQUIRETLS"]}, verify, True),
+        ({"tls": good, "after_tls": ["REQUIRETLS"]}, "name=mx.test", True),
+        ({"tls": good, "after_tls": ["REQUIRETLS"]}, "name=other.test", False),
+        ({"tls": good}, verify, False),
+        ({"extensions": ["REQUIRETLS"]}, "", False),
+    ]
+    rows = []
+    for what, words, arrives in table:
+        server = Server(**what)
+        rows.append((server, words, arrives, host.route(server, words)))
+    broken = Server(tls=good, handshake="close")
+    later = host.route(broken)
+    host.load()
+    for _, _, _, domain in rows:
+        inject_requiretls(domain)
+    inject_requiretls(later)
+    for server, words, arrives, domain in rows:
+        name = f"REQUIRETLS, {words or 'no words'}, {bool(server.tls)}"
+        line = host.result(domain, "success|failure")
+        if arrives:
+            message = server.wait_message()
+            tap.ok(message is not None and
+                   b" REQUIRETLS" in message.sender,
+                   f"{name}: it arrives and is handed on with it", line)
+        else:
+            tap.ok("5.7.30" in line, f"{name}: fails with 5.7.30", line)
+            tap.same(server.messages, [], f"{name}: and is not sent")
+        server.close()
+    line = host.result(later, "deferral")
+    tap.ok("handshake failed" in line,
+           "REQUIRETLS, a handshake that fails: waits", line or host.logs())
+    tap.same(len(broken.sessions), 1, "and is not tried in clear")
+    broken.close()
+
+
 def without_service():
     """Where tls-client does not run, may means clear, and must waits."""
     host.turn("tls-client", False)
@@ -219,7 +273,7 @@ try:
         host.control("tlsauthorities", authority.file + "\n")
         host.restart("tls-client")
         for case in (policies, servers, forgets, client_certificate,
-                     without_service):
+                     requiretls, without_service):
             tap.case(case)
 finally:
     shutil.rmtree(folder, ignore_errors=True)

@@ -42,8 +42,9 @@ def lines():
         tap.same(recipients(below), ["a.one.test", "b.a.one.test"],
                  "all names below one")
         tap.same(recipients(rest), ["other.test"], "and the rest")
-        tap.ok(host.result("mx.one.test"), "an empty relay asks the DNS",
-               host.logs())
+        line = host.result("mx.one.test")
+        tap.ok("deferral: 4.4.3 the DNS" in line,
+               "an empty relay asks the DNS", line)
 
 
 def misunderstood():
@@ -76,7 +77,8 @@ def misunderstood():
                    f"{words}: waits, with the line's number", line)
         tap.ok(server.wait_message() and recipients(server) == [fine],
                "a good line works beside them")
-        tap.same(rest.messages, [], "and none of it goes another way")
+        tap.same([d for d in recipients(rest) if d in domains], [],
+                 "and none of it goes another way")
         host.lines[1] = f"{domains[0]}:{way}"
         host.load()
         host.run("queue-retry", "--all")
@@ -140,8 +142,8 @@ def by_hand():
                host.logs())
 
 
-with Routed() as host:
-    # no name server answers: what is not routed waits
+# No name server answers: what asks the DNS waits, at once.
+with Routed("--nameserver", "127.0.0.1:1") as host:
     for case in (lines, misunderstood, sources, by_hand):
         tap.case(case)
 tap.done()

@@ -22,6 +22,7 @@ import confinement
 import identity
 import installed
 import through
+import tlsinside
 from installed import Installed, run
 from stage import ANN, BOB, PASSWORD, login, new_mail, refused, send, tap, who
 
@@ -264,7 +265,7 @@ def main():
                          confinement.countd_peers, through.through_filter,
                          confinement.from_smtpd, confinement.from_sessions,
                          confinement.requests,
-                         files):
+                         tlsinside.tls, files):
                 tap.case(case, host)
     finally:
         tap.ok(host.stop(), "all services stop when told so")

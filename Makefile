@@ -75,7 +75,7 @@ smtpd = smtpd/smtpd.o smtpd/verbs.o smtpd/verb_hello.o smtpd/verb_mail.o \
 	smtpd/tls.o smtpd/tlsclients.o smtpd/policy.o smtpd/parameters.o smtpd/hops.o \
 	smtpd/trace.o smtpd/peer.o smtpd/configure.o smtpd/judge.o \
 	smtpd/decision.o smtpd/limits.o smtpd/stop.o smtpd/transcript.o \
-	smtpd/patterns.o smtpd/moved.o smtpd/rules.o \
+	smtpd/patterns.o smtpd/moved.o smtpd/idn.o smtpd/verdict.o smtpd/rules.o \
 	smtpd/xclient.o smtpd/submission.o smtpd/submission_content.o \
 	smtpd/senders.o smtpd/header.o \
 	queue/submit.o local/resolve_ask.o remote/lookup_ask.o
@@ -151,7 +151,7 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
 smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
 	smtpd/header.o smtpd/configure.o smtpd/judge.o smtpd/tlsclients.o \
-	smtpd/patterns.o smtpd/moved.o smtpd/policy.o smtpd/rules.o \
+	smtpd/patterns.o smtpd/moved.o smtpd/idn.o smtpd/verdict.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 address-why = tools/address_why.o tools/json.o local/resolve_ask.o \

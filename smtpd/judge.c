@@ -3,89 +3,13 @@
 #include "lib/deadline.h"
 #include "remote/lookup.h"
 #include "smtpd/configure.h"
+#include "smtpd/idn.h"
 #include "smtpd/judge.h"
 #include "smtpd/moved.h"
 #include "smtpd/patterns.h"
 #include "smtpd/submission.h"
 
-/* How long the service lookup may take for an answer. */
-#define LOOKUP_MS (30 * 1000)
-
-/* A verdict by the line of a file; file NULL: by none. */
-static struct verdict
-by_line(const char *rule, const char *file, size_t line, struct reply reply)
-{
-	struct verdict verdict = {.reply = reply, .rule = rule, .line = line};
-
-	if (file == NULL)
-		snprintf(verdict.why, sizeof verdict.why, "%s", rule);
-	else
-		snprintf(verdict.file, sizeof verdict.file, "control/%s", file);
-	if (file != NULL && line > 0)
-		snprintf(verdict.why, sizeof verdict.why,
-			"%s, control/%s line %zu", rule, file, line);
-	else if (file != NULL)
-		snprintf(verdict.why, sizeof verdict.why, "%s, control/%s",
-			rule, file);
-	return verdict;
-}
-
-static struct verdict
-by_rule(const char *rule, struct reply reply)
-{
-	return by_line(rule, NULL, 0, reply);
-}
-
-static struct verdict
-with_reason(struct verdict verdict, const char *why)
-{
-	snprintf(verdict.why, sizeof verdict.why, "%s", why);
-	return verdict;
-}
-
 /* --- domains beyond ASCII --- */
-
-static bool
-is_ascii(const char *domain)
-{
-	for (; *domain != 0; domain++)
-		if ((unsigned char)*domain > 127)
-			return false;
-	return true;
-}
-
-/*
- * A domain of UTF-8 becomes one of A-labels (RFC 5891 section 4, RFC 6531 section
- * 3.7.1): from here on names are compared, looked up and written in that form
- * alone. A verdict without a rule: the path is fine.
- */
-static struct verdict
-make_ascii(
-	const struct session *session, struct path *path, const char *enhanced)
-{
-	struct lookup_answer answer;
-	char socket_path[HOME_NAME_MAX], why[600];
-
-	if (is_ascii(path->domain))
-		return (struct verdict){0};
-	lookup_ascii(home_path(&session->home, "socket/lookup", socket_path),
-		path->domain, deadline_after_ms(LOOKUP_MS), &answer);
-	if (answer.meaning == LOOKUP_EXISTS) {
-		path->domain_len = strlen(answer.text);
-		memcpy(path->domain, answer.text, path->domain_len + 1);
-		return (struct verdict){0};
-	}
-	snprintf(why, sizeof why, "%s: %s", path->domain, answer.text);
-	if (answer.meaning == LOOKUP_NO_DOMAIN)
-		return with_reason(
-			by_rule("idn", reply_make(553, enhanced,
-					       "that is not a domain name")),
-			why);
-	return with_reason(by_rule("idn", reply_make(451, "4.4.3",
-						  "cannot read this domain "
-						  "now, try again later")),
-		why);
-}
 
 /* Lists may have either form. */
 static struct patterns_match
@@ -117,7 +41,7 @@ static struct verdict
 ending(const char *rule, struct reply reply)
 {
 	reply.close_after = 1;
-	return by_rule(rule, reply);
+	return verdict_by_rule(rule, reply);
 }
 
 static struct verdict
@@ -162,8 +86,8 @@ judge_client(struct session *session, const char *address, const char *name,
 			reply_make(421, "4.3.0",
 				"this server's configuration needs care, try "
 				"again later"));
-	return by_record(
-		&record, by_rule("client rules", judge_greeting(session)));
+	return by_record(&record,
+		verdict_by_rule("client rules", judge_greeting(session)));
 }
 
 struct verdict
@@ -173,13 +97,14 @@ judge_hello(const struct session *session, const char *name, size_t len)
 		patterns_find_name(&session->settings.badhelo, name, len);
 
 	if (patterns_refuse(match))
-		return by_line("badhelo", "badhelo", match.line,
+		return verdict_by_line("badhelo", "badhelo", match.line,
 			reply_make(550, "5.7.1",
 				"no mail is taken from a client of this name"));
 	struct reply yes = reply_make(250, "", "%s", session->settings.me);
 	if (match.exception != 0)
-		return by_line("exception", "badhelo", match.exception, yes);
-	return by_rule("no rule", yes);
+		return verdict_by_line(
+			"exception", "badhelo", match.exception, yes);
+	return verdict_by_rule("no rule", yes);
 }
 
 /* --- the sender --- */
@@ -187,7 +112,7 @@ judge_hello(const struct session *session, const char *name, size_t len)
 static struct verdict
 refuse_sender(size_t line)
 {
-	return by_line("badmailfrom", "badmailfrom", line,
+	return verdict_by_line("badmailfrom", "badmailfrom", line,
 		reply_make(553, "5.7.1", "no mail is taken from this sender"));
 }
 
@@ -198,20 +123,20 @@ unknown_domain(enum lookup_meaning meaning, const char *why)
 
 	switch (meaning) {
 	case LOOKUP_NO_DOMAIN:
-		return with_reason(
-			by_line(rule, rule, 1,
+		return verdict_with_reason(
+			verdict_by_line(rule, rule, 1,
 				reply_make(550, "5.1.8",
 					"the sender's domain does not exist")),
 			why);
 	case LOOKUP_NULL_MX:
-		return with_reason(
-			by_line(rule, rule, 1,
+		return verdict_with_reason(
+			verdict_by_line(rule, rule, 1,
 				reply_make(550, "5.7.27",
 					"the sender's domain takes no mail")),
 			why);
 	default:
-		return with_reason(
-			by_line(rule, rule, 1,
+		return verdict_with_reason(
+			verdict_by_line(rule, rule, 1,
 				reply_make(451, "4.1.8",
 					"cannot check the sender's domain now, "
 					"try again later")),
@@ -233,7 +158,7 @@ check_domain(const struct session *session, const struct path *sender)
 			sender->domain_len))
 		return (struct verdict){0};
 	lookup_mail_domain(home_path(&session->home, "socket/lookup", path),
-		sender->domain, deadline_after_ms(LOOKUP_MS), &answer);
+		sender->domain, deadline_after_ms(SESSION_LOOKUP_MS), &answer);
 	if (answer.meaning == LOOKUP_EXISTS)
 		return (struct verdict){0};
 	snprintf(why, sizeof why, "control/mailfromcheck: %s: %s",
@@ -252,16 +177,16 @@ judge_sender(struct session *session, struct path *sender, uint64_t size)
 	const char *rule = NULL;
 	struct reply no = submission_judge_sender(session, &given, &rule);
 	if (no.code == 530)
-		return by_line(rule, rule, 0, no);
-	struct verdict verdict = make_ascii(session, sender, "5.1.8");
+		return verdict_by_line(rule, rule, 0, no);
+	struct verdict verdict = idn_make_ascii(session, sender, "5.1.8");
 	if (verdict.rule != NULL)
 		return verdict;
 	if (no.code != 0)
 		no = submission_judge_sender(session, sender, &rule);
 	if (no.code != 0)
-		return by_line(rule, rule, 0, no);
+		return verdict_by_line(rule, rule, 0, no);
 	if (limit > 0 && size > limit)
-		return by_line("databytes", "databytes", 0,
+		return verdict_by_line("databytes", "databytes", 0,
 			reply_make(552, "5.3.4",
 				"the message is too big, at most %llu octets "
 				"are taken",
@@ -272,16 +197,16 @@ judge_sender(struct session *session, struct path *sender, uint64_t size)
 		if (session->settings.refuse_at_mail)
 			return refuse_sender(match.line);
 		session->transaction.bad_sender_line = match.line;
-		return by_line(
+		return verdict_by_line(
 			"badmailfrom, at RCPT", "badmailfrom", match.line, yes);
 	}
 	verdict = check_domain(session, sender);
 	if (verdict.rule != NULL)
 		return verdict;
 	if (match.exception != 0)
-		return by_line(
+		return verdict_by_line(
 			"exception", "badmailfrom", match.exception, yes);
-	return by_rule("no rule", yes);
+	return verdict_by_rule("no rule", yes);
 }
 
 /* --- a recipient --- */
@@ -294,13 +219,14 @@ by_answer(enum policy_answer answer, const char *why, struct verdict yes)
 	case POLICY_ELSEWHERE:
 		return yes;
 	case POLICY_NOBODY:
-		return with_reason(
-			by_rule("resolve", reply_make(550, "5.1.1",
+		return verdict_with_reason(
+			verdict_by_rule(
+				"resolve", reply_make(550, "5.1.1",
 						   "nobody has this address")),
 			why);
 	default:
-		return with_reason(
-			by_rule("resolve",
+		return verdict_with_reason(
+			verdict_by_rule("resolve",
 				reply_make(451, "4.3.0",
 					"cannot check this address now, try "
 					"again later")),
@@ -345,8 +271,8 @@ passing(const struct session *session, const struct path *path)
 	struct reply yes = reply_make(250, "2.1.5", "recipient ok");
 
 	if (policy->may_relay)
-		return by_rule("RELAYCLIENT", yes);
-	return by_line("rcpthosts", "rcpthosts",
+		return verdict_by_rule("RELAYCLIENT", yes);
+	return verdict_by_line("rcpthosts", "rcpthosts",
 		policy_line(&policy->rcpthosts, path->domain, path->domain_len),
 		yes);
 }
@@ -384,7 +310,7 @@ judge_moved(const struct session *session, struct path *path,
 	moved_find(&session->settings.moved, path, &moved);
 	if (moved.line == 0)
 		return false;
-	*verdict = by_line(
+	*verdict = verdict_by_line(
 		"moved", "moved", moved.line, moved_reply(session, &moved));
 	if (moved.is_forwarded)
 		*path = moved.address;
@@ -394,8 +320,9 @@ judge_moved(const struct session *session, struct path *path,
 static struct verdict
 denied(void)
 {
-	return with_reason(by_line("rcpthosts", "rcpthosts", 0,
-				   reply_make(550, "5.7.1", "relaying denied")),
+	return verdict_with_reason(
+		verdict_by_line("rcpthosts", "rcpthosts", 0,
+			reply_make(550, "5.7.1", "relaying denied")),
 		"relaying denied");
 }
 
@@ -434,19 +361,32 @@ judge_forward(
 		       : judge_onward(session, path, yes);
 }
 
+/* The verdict, unless the user has moved. */
+static struct verdict
+judge_moved_or(
+	struct session *session, struct path *path, struct verdict verdict)
+{
+	if (!judge_moved(session, path, &verdict))
+		return verdict;
+	return verdict.reply.code < 500 ? judge_forward(session, path, verdict)
+					: verdict;
+}
+
 /* A domain of the user database is taken from anybody without an entry. */
 static struct verdict
-judge_unlisted(struct session *session, const struct path *path)
+judge_unlisted(struct session *session, struct path *path)
 {
 	enum policy_answer answer;
 	enum ours_kind domain;
 	struct verdict verdict = ask(session, path,
-		by_rule("users/accounts.cdb",
+		verdict_by_rule("users/accounts.cdb",
 			reply_make(250, "2.1.5", "recipient ok")),
 		&answer, &domain);
 
-	return answer != POLICY_LATER && domain != OURS_DATABASE ? denied()
-								 : verdict;
+	if (answer != POLICY_LATER && domain != OURS_DATABASE)
+		return denied();
+	return domain == OURS_DATABASE ? judge_moved_or(session, path, verdict)
+				       : verdict;
 }
 
 static struct verdict
@@ -466,10 +406,11 @@ judge_path(struct session *session, struct path *path, bool is_postmaster)
 	case POLICY_ONWARD:
 		return judge_onward(session, path, passing(session, path));
 	case POLICY_NOTHING:
-		return with_reason(by_line("rcpthosts", "rcpthosts", 0,
-					   reply_make(451, "4.3.0",
-						   "this server accepts no "
-						   "mail now")),
+		return verdict_with_reason(
+			verdict_by_line("rcpthosts", "rcpthosts", 0,
+				reply_make(451, "4.3.0",
+					"this server accepts no "
+					"mail now")),
 			"no rcpthosts");
 	default:
 		return judge_unlisted(session, path);
@@ -484,24 +425,24 @@ judge_recipient(struct session *session, struct path *path)
 	size_t bad_sender = session->transaction.bad_sender_line;
 
 	if (is_postmaster && address_set_domain(path, me, strlen(me)) < 0)
-		return by_rule(
+		return verdict_by_rule(
 			"syntax", reply_make(501, "5.1.3",
 					  "malformed recipient address"));
 	if (bad_sender != 0)
 		return refuse_sender(bad_sender);
 	struct path given = *path;
-	struct verdict verdict = make_ascii(session, path, "5.1.2");
+	struct verdict verdict = idn_make_ascii(session, path, "5.1.2");
 	if (verdict.rule != NULL)
 		return verdict;
 	struct patterns_match match =
 		find_either(&session->settings.badrcptto, &given, path);
 	if (patterns_refuse(match))
-		return by_line("badrcptto", "badrcptto", match.line,
+		return verdict_by_line("badrcptto", "badrcptto", match.line,
 			reply_make(553, "5.7.1",
 				"no mail is taken for this address"));
 	if (policy_append(&session->policy, path) < 0)
-		return with_reason(
-			by_rule("RELAYCLIENT",
+		return verdict_with_reason(
+			verdict_by_rule("RELAYCLIENT",
 				reply_make(553, "5.1.3",
 					"this address cannot be relayed")),
 			"RELAYCLIENT does not make an address of it");

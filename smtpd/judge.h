@@ -13,18 +13,7 @@
 #include <stdint.h>
 #include "lib/reply.h"
 #include "smtpd/session.h"
-
-#define VERDICT_FILE_MAX 120
-
-struct verdict {
-	struct reply reply; /* the whole of it, also when it is "yes" */
-	const char *rule;   /* what decided: a name for people, a constant */
-	/* The control file whose line decided, below the home; "" if none did.
-	 * line is 0 where the file as a whole did, by being there or not. */
-	char file[VERDICT_FILE_MAX];
-	size_t line;
-	char why[700]; /* a sentence for the log: rule, file and line */
-};
+#include "smtpd/verdict.h"
 
 struct reply judge_greeting(const struct session *session);
 

@@ -34,8 +34,9 @@
 
 /* Octets kept of a name that a stranger gave: HELO's argument, the client's. */
 #define SESSION_NAME_MAX 255
-/* How long resolve may take for an answer. */
+/* How long resolve, and lookup, may take for an answer. */
 #define SESSION_RESOLVE_MS (30 * 1000)
+#define SESSION_LOOKUP_MS (30 * 1000)
 /* How long the queue may take to let us in, and for each wait thereafter. */
 #define SESSION_OPEN_MS (60 * 1000)
 #define SESSION_SUBMIT_MS (5 * 60 * 1000)
@@ -49,6 +50,7 @@ struct smtpd_settings {
 	int64_t databytes; /* 0: no limit */
 	int64_t timeout_s;
 	int64_t recipients_max;
+	int64_t null_recipients_max; /* of a message without a sender */
 	struct setting_list badmailfrom;
 	struct setting_list badrcptto;
 	struct setting_list badhelo;

@@ -101,11 +101,27 @@ add(struct session *session, const char *address,
 	return reply;
 }
 
+/* The limit that holds for this message: a report has one recipient, and what has
+ * many only looks like one. */
+static uint64_t
+recipients_max(const struct session *session, const char **rule)
+{
+	const struct smtpd_settings *settings = &session->settings;
+
+	*rule = "recipientsmax";
+	if (session->transaction.envelope.reverse_path[0] != 0 ||
+		settings->recipients_max <= settings->null_recipients_max)
+		return (uint64_t)settings->recipients_max;
+	*rule = "nullrecipientsmax";
+	return (uint64_t)settings->null_recipients_max;
+}
+
 static struct reply
-too_many(const struct session *session, const struct path *path)
+too_many(const struct session *session, const struct path *path,
+	const char *rule)
 {
 	char address[ADDRESS_TEXT_MAX + 1];
-	struct verdict verdict = {.rule = "recipientsmax",
+	struct verdict verdict = {.rule = rule,
 		.reply = reply_make(452, "4.5.3", "too many recipients")};
 
 	address_write(address, sizeof address, path);
@@ -146,9 +162,10 @@ verb_rcpt(struct session *session, const char *argument, size_t len)
 
 	if (reply.code != 0)
 		return refused(session, reply);
+	const char *rule;
 	if (session->transaction.envelope.recipients >=
-		(uint64_t)session->settings.recipients_max)
-		return refused(session, too_many(session, &rcpt.path));
+		recipients_max(session, &rule))
+		return refused(session, too_many(session, &rcpt.path, rule));
 	struct path asked = rcpt.path;
 	struct verdict verdict = judge_recipient(session, &rcpt.path);
 	bool is_refused = reply_class(&verdict.reply) != 2;

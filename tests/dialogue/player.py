@@ -61,7 +61,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.environ.get("SMTPD", os.path.join(TOP, "build", "smtpd"))
 MODES = ("whole", "line", "byte")
 WAIT_S = 20
-MAGIC = 0x6b727331
+MAGIC = 0x6b727332
 ID = r"[0-9a-z]{20}"
 
 
@@ -360,8 +360,9 @@ class Queue(Service):
 class Resolve(Service):
     ACCOUNT, NOT_OURS, NOBODY, TEMPORARY = 1, 2, 3, 4
 
-    def __init__(self, home, uid):
+    def __init__(self, home, uid, locals_):
         self.asked = []
+        self.locals = locals_.decode().split()
         super().__init__(os.path.join(home, "socket/resolve"),
                          socket.SOCK_SEQPACKET, uid)
 
@@ -370,21 +371,23 @@ class Resolve(Service):
             record = connection.recv(4096)
             if not record:
                 return
-            magic, address = struct.unpack("=I1024s", record)
+            magic, _, address = struct.unpack("=II1024s", record)
             address = address.split(b"\0")[0].decode()
             self.asked.append(address)
             local = address.rsplit("@", 1)[0].strip('"').lower()
             meaning, text = self.NOBODY, b"nobody here"
             if magic != MAGIC or local == "nonsense":
                 meaning, text = 77, b"x" * 256
-            elif local == "away":
+            elif local == "away" \
+                    or address.rsplit("@", 1)[-1] not in self.locals:
                 meaning = self.NOT_OURS
             elif local == "later":
                 meaning, text = self.TEMPORARY, b"the database is away"
             elif local.startswith(("user", "postmaster", "a b")):
                 meaning, text = self.ACCOUNT, b""
-            connection.send(struct.pack("=II256s4s1024s256s", MAGIC, meaning,
-                                        b"s:user", b"", b"", text))
+            connection.send(struct.pack(
+                "IIIQ256s4s1024s256s0Q", MAGIC, meaning,
+                int(meaning != self.NOT_OURS), 1, b"s:user", b"", b"", text))
 
 
 class Lookup(Service):
@@ -482,7 +485,9 @@ class Home:
             self.queue = Queue(self.folder, self.uid, transcript.queue,
                                transcript.client)
         if transcript.resolve != "gone":
-            self.resolve = Resolve(self.folder, self.uid)
+            self.resolve = Resolve(self.folder, self.uid,
+                                   transcript.control["locals"]
+                                   or transcript.control["me"] or b"")
 
     def end(self):
         for service in (self.queue, self.resolve, self.lookup,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Real clients: swaks, curl, msmtp, postfix's smtp-source and nodemailer send; curl,
-poplib, mpop and fetchmail fetch. A client that is not installed is skipped, and says so."""
+poplib, mpop, fetchmail, getmail6 and node-pop3 fetch. A client that is not installed is skipped, and says so."""
 
 import os
 import poplib
@@ -135,6 +135,69 @@ def sending(host):
            "nodemailer's have their dots where they were", whole[:1])
 
 
+def getmail(host, folder, number):
+    """Fetches by getmail6 into a file."""
+    source = fetched("getmail", "getmail6 fetches")
+    if source is None:
+        return
+    got = f"{folder}/getmail"
+    with open(f"{folder}/getmailrc", "w", encoding="ascii") as file:
+        file.write(f"""[retriever]
+type = SimplePOP3Retriever
+server = {host.pop3_host}
+port = {host.pop3_port}
+username = {host.user_name}
+password = {host.password}
+[destination]
+type = MDA_external
+path = /bin/sh
+arguments = ("-c", "cat >>{got}")
+allow_root_commands = true
+[options]
+read_all = false
+delete = false
+delivered_to = false
+""")
+    os.chmod(f"{folder}/getmailrc", 0o600)
+    for turn in ("getmail6 fetches", "and does not fetch twice"):
+        if client(turn, host, "python3", f"{source}/usr/bin/getmail",
+                  "--getmaildir", folder, "--rcfile", "getmailrc",
+                  stdin=subprocess.DEVNULL, env=dict(os.environ, HOME=folder, PYTHONPATH=
+                           f"{source}/usr/lib/python3/dist-packages")):
+            with open(got, "rb") as file:
+                tap.same(file.read().count(b"Delivered-To: "), number,
+                         "getmail6 has every message")
+
+
+POP3_SCRIPT = """
+const Client = require('node-pop3');
+const [host, port, user, password] = process.argv.slice(1);
+const client = new Client({host, port: Number(port), user, password});
+(async () => {
+  const list = await client.UIDL();
+  for (const [number] of list)
+    if ((await client.RETR(number)).includes('Delivered-To: '))
+      console.log('fetched ' + number);
+  await client.QUIT();
+})().catch((error) => { console.error(error); process.exitCode = 1; });
+"""
+
+
+def node_pop3(host, number):
+    if not shutil.which("node") or not shutil.which("npm"):
+        tap.skip("node-pop3 fetches", "node and npm are not installed")
+        return
+    folder = fetched("node-pop3", "node-pop3 fetches")
+    if folder is None:
+        return
+    run = client("node-pop3 fetches", host, "node", "-e", POP3_SCRIPT,
+                 host.pop3_host, host.pop3_port, host.user_name,
+                 host.password, cwd=f"{folder}/node-pop3",
+                 stdin=subprocess.DEVNULL)
+    tap.same(run.stdout.count(b"fetched "), number,
+             "node-pop3 has every message")
+
+
 def fetching(host):
     number = len(host.delivered())
     url = f"pop3://{host.pop3_host}:{host.pop3_port}/"
@@ -182,8 +245,10 @@ def fetching(host):
                          "fetchmail has every message")
         else:
             tap.skip("fetchmail fetches", "fetchmail is not installed")
+        getmail(host, folder, number)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    node_pop3(host, number)
     pop = host.pop3()
     unique = pop.uidl()[1]
     tap.same(len(unique), number, "poplib lists unique-ids")

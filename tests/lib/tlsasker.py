@@ -219,6 +219,8 @@ class Tlsd:
             raise RuntimeError("tlsd does not start: " + self.log())
         if self.process.poll() is not None:
             raise RuntimeError("tlsd has ended: " + self.log())
+        # before anybody asks for a session
+        [self.signer] = set(self.members()) - {self.process.pid}
 
     def log(self):
         with open(self.log_path, errors="replace") as file:

@@ -616,15 +616,10 @@ def limits():
 
 # --- parts -------------------------------------------------------------------
 
-def signer_of(tlsd):
-    """Of the children of the parent the first."""
-    return min(pid for pid in tlsd.members() if pid != tlsd.process.pid)
-
-
 def inside(tlsd):
     """Who has what open, and which lists hold."""
     with tlsd.session() as session:
-        parent, signer = tlsd.process.pid, signer_of(tlsd)
+        parent, signer = tlsd.process.pid, tlsd.signer
         [child] = [pid for pid in tlsd.members() if pid not in (parent, signer)]
         for name, pid in (("parent", parent), ("signer", signer),
                           ("session", child)):
@@ -709,7 +704,7 @@ def killed(tlsd):
     tap.ok(wait_for(lambda: not left()), "and nothing is left of the old one",
            left())
     with tlsd.session() as session:
-        os.kill(signer_of(tlsd), signal.SIGKILL)
+        os.kill(tlsd.signer, signal.SIGKILL)
         tap.ok(wait_for(lambda: tlsd.process.poll() is not None)
                and "the signing part has gone" in tlsd.news(),
                "when the signer is killed the parent ends, to be started anew",
@@ -719,7 +714,7 @@ def killed(tlsd):
     tlsd.start()
     with tlsd.session() as session:
         [child] = [pid for pid in tlsd.members()
-                   if pid not in (tlsd.process.pid, signer_of(tlsd))]
+                   if pid not in (tlsd.process.pid, tlsd.signer)]
         os.kill(child, signal.SIGKILL)
         tap.same(all_of(session.clear), b"",
                  "when a session is killed its asker sees the end")

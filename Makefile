@@ -117,7 +117,7 @@ warden = local/warden.o local/warden_child.o local/account_key.o local/assign.o 
 	local/aliases.o local/outside.o local/account_prepare.o local/expand.o \
 	tools/maildir_make.o local/children.o local/deliver.o \
 	local/deliver_settings.o local/delivery.o local/lookup.o \
-	local/newsender.o local/srs.o local/mbox.o local/way.o \
+	local/newsender.o local/srs.o local/mbox.o local/way.o local/quota.o \
 	local/instructions.o local/maildir.o \
 	local/program.o local/environment.o local/forward.o local/loop.o \
 	$(pop3_session) queue/submit.o lib/accounts_system.o

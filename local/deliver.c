@@ -20,6 +20,8 @@
 #include "local/mbox.h"
 #include "local/newsender.h"
 #include "local/program.h"
+#include "local/quota.h"
+#include "local/way.h"
 
 #define WHY_SIZE (OUTCOME_TEXT_MAX + 1)
 
@@ -100,14 +102,24 @@ static int
 into_maildir(struct work *work, const char *path, bool create)
 {
 	char text[OUTCOME_TEXT_MAX + 1];
+	uint64_t octets = work->message.octets + strlen(work->message.trace);
+	int counted, result = 0;
 
+	if (delivery_check_room(work->settings, work->folder, work->account,
+		    path, octets, &counted, work->report) < 0)
+		return -1;
 	if (maildir_deliver(work->folder, path, create, &work->message,
-		    work->folders, text) != OUTCOME_DELIVERED)
-		return delivery_report(
+		    work->folders, text) != OUTCOME_DELIVERED) {
+		result = delivery_report(
 			work->report, OUTCOME_DEFERRED, "%s", text);
-	work->folders++;
-	work->last_folder = path;
-	return 0;
+	} else {
+		work->folders++;
+		work->last_folder = path;
+		if (counted >= 0)
+			quota_add(counted, octets);
+	}
+	way_close(counted);
+	return result;
 }
 
 static int

@@ -35,13 +35,14 @@ struct deliver_settings {
 	struct domains ours; /* whose mail is delivered here */
 	struct srs srs;
 	bool has_folders; /* an extension may name a folder of the Maildir */
+	bool over_fails;  /* over quota: failed, not deferred */
 };
 
 /* The same as it stands in control files. */
 struct deliver_control {
 	char *me, *srsdomain;
 	struct setting_list locals;
-	int64_t has_folders;
+	int64_t has_folders, over_fails;
 };
 
 /*

@@ -84,7 +84,8 @@ deliver_settings_make(struct deliver_settings *settings,
 	*settings = (struct deliver_settings){.home = home,
 		.host = control->me,
 		.ours = DOMAINS_ZERO,
-		.has_folders = control->has_folders != 0};
+		.has_folders = control->has_folders != 0,
+		.over_fails = control->over_fails != 0};
 	find_programs(settings->programs, sizeof settings->programs);
 	for (size_t i = 0; i < list->count; i++)
 		if (domains_add(&settings->ours, list->line[i],

@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include "lib/escape.h"
 #include "local/delivery.h"
+#include "local/quota.h"
+#include "local/way.h"
 
 int
 delivery_report(struct warden_report *report, enum outcome outcome,
@@ -132,4 +134,76 @@ delivery_find_folder(const struct deliver_settings *settings, int home,
 		return false;
 	memcpy(path + needed, "/", 2);
 	return true;
+}
+
+/* --- quota --- */
+
+static const char *
+without_dot(const char *path)
+{
+	return strncmp(path, "./", 2) == 0 ? path + 2 : path;
+}
+
+/* Whether the path is the account's Maildir or something below it. */
+static bool
+is_counted(const struct account *account, const char *path)
+{
+	const char *maildir = without_dot(account->maildir);
+	size_t length = strlen(maildir);
+
+	while (length > 0 && maildir[length - 1] == '/')
+		length--;
+	path = without_dot(path);
+	return length > 0 && strncmp(path, maildir, length) == 0 &&
+	       path[length] == '/';
+}
+
+static int
+open_counted(int home, const struct account *account)
+{
+	char last[NAME_MAX + 1];
+	int parent = way_open(home, account->maildir, last);
+	int fd = parent < 0 ? -1
+			    : openat(parent, last,
+				      O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+					      O_CLOEXEC);
+
+	way_close(parent);
+	return fd;
+}
+
+int
+delivery_check_room(const struct deliver_settings *settings, int home,
+	const struct account *account, const char *path, uint64_t octets,
+	int *counted, struct warden_report *report)
+{
+	const struct quota limit = {
+		account->quota_octets, account->quota_messages};
+	enum outcome over =
+		settings->over_fails ? OUTCOME_FAILED : OUTCOME_DEFERRED;
+
+	*counted = is_counted(account, path) ? open_counted(home, account) : -1;
+	if (*counted < 0)
+		return 0; /* there is none, or its delivery says what is wrong */
+	switch (quota_check(*counted, &limit, octets)) {
+	case QUOTA_FITS:
+		return 0;
+	case QUOTA_OVER:
+		(void)delivery_report(report, over,
+			"%c.2.2 the mailbox is full",
+			over == OUTCOME_FAILED ? '5' : '4');
+		break;
+	case QUOTA_TOO_BIG:
+		(void)delivery_report(report, OUTCOME_FAILED,
+			"5.2.3 the message is larger than the mailbox");
+		break;
+	case QUOTA_TROUBLE:
+		(void)delivery_report(report, OUTCOME_DEFERRED,
+			"4.3.0 cannot tell how full the mailbox is: %s",
+			strerror(errno));
+		break;
+	}
+	close(*counted);
+	*counted = -1;
+	return -1;
 }

@@ -76,6 +76,9 @@ static const struct setting settings_table[] = {
 	{"maildirfolders", SETTING_SWITCH, "0", 0, 1,
 		offsetof(struct warden_settings, control.has_folders),
 		"an extension may name a folder of the Maildir"},
+	{"quotafails", SETTING_SWITCH, "0", 0, 1,
+		offsetof(struct warden_settings, control.over_fails),
+		"mail for a full mailbox fails at once"},
 };
 
 struct client {

@@ -513,6 +513,68 @@ test_folders(void **state)
 }
 
 static void
+test_quota(void **state)
+{
+	struct place place;
+	char text[1000];
+
+	(void)state;
+	start(&place);
+	place.account.quota_octets = 250;
+	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
+	size_t length = 54 + strlen(CONTENT); /* with its trace */
+	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
+	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
+	int maildir = openat(place.folder, "Maildir", O_RDONLY | O_DIRECTORY);
+	char wanted[100];
+	/* the first line was made when there was nothing to count */
+	assert_non_null(strstr(
+		temporary_read(maildir, "maildirsize", text, sizeof text),
+		"250S\n"));
+	expect(&place, OUTCOME_DEFERRED, "4.2.2 ");
+	place.settings.over_fails = true;
+	expect(&place, OUTCOME_FAILED, "5.2.2 ");
+	/* other places are not counted */
+	assert_int_equal(mkdirat(place.folder, "Maildir2", 0700), 0);
+	temporary_write(place.folder, ".qmail", "./Maildir2/\n", 0600);
+	expect(&place, OUTCOME_DELIVERED, "./Maildir2/");
+	temporary_write(place.folder, ".qmail", "./Maildir/\n", 0600);
+	expect(&place, OUTCOME_FAILED, "5.2.2 ");
+	(void)unlinkat(place.folder, ".qmail", 0);
+	/* another quota: all is counted */
+	place.account.quota_octets = 10000;
+	place.account.quota_messages = 4;
+	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
+	snprintf(wanted, sizeof wanted, "10000S,4C\n%zu 3\n%zu 1\n", 3 * length,
+		length);
+	assert_string_equal(
+		temporary_read(maildir, "maildirsize", text, sizeof text),
+		wanted);
+	expect(&place, OUTCOME_FAILED, "5.2.2 ");
+	place.account.quota_octets = 50;
+	expect(&place, OUTCOME_FAILED, "5.2.3 ");
+	/* the user's own, where the account has none */
+	place.account.quota_octets = place.account.quota_messages = 0;
+	temporary_write(maildir, "maildirsize", "5C\n0 4\n", 0600);
+	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
+	expect(&place, OUTCOME_FAILED, "5.2.2 ");
+	/* nonsense in it is no quota */
+	for (const char *const *one = (const char *const[]){"", "x\n", "-1C\n",
+		     "5\n", "5C,\n", "99999999999999999999999S\n", NULL};
+		*one != NULL; one++) {
+		temporary_write(maildir, "maildirsize", *one, 0600);
+		expect(&place, OUTCOME_DELIVERED, "./Maildir/");
+	}
+	temporary_write(maildir, "maildirsize",
+		"5C\n9223372036854775807 9223372036854775807\n"
+		"9223372036854775807 9223372036854775807\n",
+		0600);
+	expect(&place, OUTCOME_FAILED, "5.2.2 ");
+	close(maildir);
+	stop(&place);
+}
+
+static void
 expect_lookup(struct place *place, const char *dash, const char *extension,
 	enum outcome outcome)
 {
@@ -559,6 +621,7 @@ main(void)
 		cmocka_unit_test(test_parameters),
 		cmocka_unit_test(test_rewritten_senders),
 		cmocka_unit_test(test_folders),
+		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_lookup),
 	};
 

@@ -1,0 +1,46 @@
+#ifndef LOCAL_QUOTA_H
+#define LOCAL_QUOTA_H
+
+/*
+ * How much a Maildir holds and may hold, by the file maildirsize in it, as
+ * Maildir++ has it:
+ *
+ *   10000000S,1000C       octets and messages that are allowed
+ *   OCTETS MESSAGES       what came, or (negative) went; the sum is what is there
+ *
+ * Each delivery adds a line. The file is made anew by counting: if it is missing,
+ * has grown beyond QUOTA_FILE_MAX, names another quota, or says that there is no
+ * room and is more than QUOTA_FRESH_S old. What lies in tmp and in the folder .Trash
+ * does not count. The file is the user's, and a wrong one at worst harms that user.
+ */
+
+#include <stdint.h>
+
+#define QUOTA_FILE_MAX 5120
+#define QUOTA_FRESH_S (15 * 60)
+
+struct quota {
+	uint64_t octets;   /* 0: as many as they are */
+	uint64_t messages; /* 0: the same */
+};
+
+enum quota_result {
+	QUOTA_FITS,
+	QUOTA_OVER,    /* there is no room now */
+	QUOTA_TOO_BIG, /* nor would there be if nothing else were there */
+	QUOTA_TROUBLE, /* errno */
+};
+
+/*
+ * Whether one more message of so many octets may go into the Maildir, an open
+ * folder. Without a limit of its own (both 0) that of the file holds, and without a
+ * file everything fits.
+ */
+enum quota_result
+quota_check(int maildir, const struct quota *limit, uint64_t octets);
+
+/* Notes a message that has come. Nothing if there is no file; failure does no harm,
+ * since the file is counted anew from time to time. */
+void quota_add(int maildir, uint64_t octets);
+
+#endif

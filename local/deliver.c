@@ -87,6 +87,10 @@ check_loop(struct work *work)
 		return delivery_report(work->report, OUTCOME_FAILED,
 			"5.4.6 mail loop: it was delivered to this address "
 			"before");
+	case LOOP_FORWARDS:
+		return delivery_report(work->report, OUTCOME_FAILED,
+			"5.4.6 it was forwarded more than %d times",
+			LOOP_FORWARDS_MAX);
 	case LOOP_RECEIVED:
 		return delivery_report(work->report, OUTCOME_FAILED,
 			"5.4.6 mail loop: more than %d Received fields",

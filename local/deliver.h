@@ -32,7 +32,7 @@ struct deliver_settings {
 	const struct home *home;
 	const char *host;    /* this host's name */
 	char programs[1024]; /* folder of the commands for .qmail files */
-	struct domains ours; /* whose mail is delivered here */
+	struct domains ours; /* locals and virtualdomains */
 	struct srs srs;
 	bool has_folders; /* an extension may name a folder of the Maildir */
 	bool over_fails;  /* over quota: failed, not deferred */
@@ -41,7 +41,7 @@ struct deliver_settings {
 /* The same as it stands in control files. */
 struct deliver_control {
 	char *me, *srsdomain;
-	struct setting_list locals;
+	struct setting_list locals, virtualdomains;
 	int64_t has_folders, over_fails;
 };
 

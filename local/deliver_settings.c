@@ -74,27 +74,50 @@ find_programs(char *folder, size_t size)
 		snprintf(folder, size, "%s", KEEPMAIL_LIBEXEC);
 }
 
+/* Adds the domains of the list. Of virtualdomains they are what stands before the
+ * ":", if something stands behind it and it is no single address. */
+static int
+add_domains(struct domains *ours, const struct setting_list *list,
+	const char *file, char *why, size_t size)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *line = list->line[i], *colon = strchr(line, ':');
+
+		if (line[0] == '[') /* a literal may hold a ":" */
+			colon = strrchr(line, ']') != NULL
+					? strchr(strrchr(line, ']'), ':')
+					: NULL;
+		size_t length =
+			colon != NULL ? (size_t)(colon - line) : strlen(line);
+		if (colon != NULL && (colon[1] == 0 || length == 0 ||
+					     memchr(line, '@', length) != NULL))
+			continue;
+		if (domains_add(ours, line, length) == 0)
+			continue;
+		snprintf(why, size, "control/%s line %zu: %s", file,
+			list->number[i],
+			errno == EINVAL ? "expected a domain"
+					: strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
 int
 deliver_settings_make(struct deliver_settings *settings,
 	const struct home *home, const struct deliver_control *control,
 	char *why, size_t size)
 {
-	const struct setting_list *list = &control->locals;
-
 	*settings = (struct deliver_settings){.home = home,
 		.host = control->me,
 		.ours = DOMAINS_ZERO,
 		.has_folders = control->has_folders != 0,
 		.over_fails = control->over_fails != 0};
 	find_programs(settings->programs, sizeof settings->programs);
-	for (size_t i = 0; i < list->count; i++)
-		if (domains_add(&settings->ours, list->line[i],
-			    strlen(list->line[i])) < 0) {
-			snprintf(why, size, "control/locals line %zu: %s",
-				list->number[i],
-				errno == EINVAL ? "expected a domain"
-						: strerror(errno));
-			return -1;
-		}
+	if (add_domains(&settings->ours, &control->locals, "locals", why,
+		    size) < 0 ||
+		add_domains(&settings->ours, &control->virtualdomains,
+			"virtualdomains", why, size) < 0)
+		return -1;
 	return make_srs(settings, control->srsdomain, why, size);
 }

@@ -213,6 +213,10 @@ may_go_on(const struct warden_request *request, int content_fd,
 			"5.4.6 mail loop: it was delivered to this address "
 			"before");
 		return false;
+	case LOOP_FORWARDS:
+		report(into, OUTCOME_FAILED,
+			"5.4.6 it was forwarded too often");
+		return false;
 	case LOOP_RECEIVED:
 		report(into, OUTCOME_FAILED,
 			"5.4.6 mail loop: too many Received fields");

@@ -34,7 +34,7 @@ look(const char *block, size_t length, const char *address)
 	struct fields fields;
 	struct field field;
 	char text[ENVELOPE_ADDRESS_MAX + 2];
-	unsigned received = 0;
+	unsigned received = 0, forwards = 0;
 
 	fields_start(&fields, block, length);
 	while (fields_next(&fields, &field)) {
@@ -46,6 +46,8 @@ look(const char *block, size_t length, const char *address)
 		(void)field_unfold(&field, text, sizeof text);
 		if (strcasecmp(text, address) == 0)
 			return LOOP_DELIVERED_TO;
+		if (++forwards > LOOP_FORWARDS_MAX)
+			return LOOP_FORWARDS;
 	}
 	return LOOP_NONE;
 }

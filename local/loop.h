@@ -12,10 +12,14 @@
 /* The most Received fields that a message may have (RFC 5321 section 6.3 asks
  * for at least 100). */
 #define LOOP_RECEIVED_MAX 100
+/* The most Delivered-To fields: how often mail may be forwarded. Each forward may
+ * have many targets, so that this bounds what one message can become. */
+#define LOOP_FORWARDS_MAX 30
 
 enum loop_result {
 	LOOP_NONE,
 	LOOP_DELIVERED_TO, /* it has been delivered to this address before */
+	LOOP_FORWARDS,	   /* more than LOOP_FORWARDS_MAX Delivered-To fields */
 	LOOP_RECEIVED,	   /* more than LOOP_RECEIVED_MAX Received fields */
 	LOOP_ERROR,	   /* errno: the header cannot be read */
 };

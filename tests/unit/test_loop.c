@@ -57,20 +57,27 @@ test_rows(void **state)
 }
 
 static void
+test_many(const char *line, int most, enum loop_result result)
+{
+	char content[4000] = "";
+	size_t at = 0, length = strlen(line);
+
+	for (int i = 0; i <= most; i++) {
+		if (i == most)
+			assert_int_equal(check("", content), LOOP_NONE);
+		assert_true(at + length < sizeof content);
+		memcpy(content + at, line, length + 1);
+		at += length;
+	}
+	assert_int_equal(check("", content), result);
+}
+
+static void
 test_received(void **state)
 {
-	const char line[] = "Received: by x\n";
-	char content[(LOOP_RECEIVED_MAX + 1) * (sizeof line - 1) + 1] = "";
-	size_t at = 0;
-
 	(void)state;
-	for (int i = 0; i <= LOOP_RECEIVED_MAX; i++) {
-		if (i == LOOP_RECEIVED_MAX)
-			assert_int_equal(check("", content), LOOP_NONE);
-		memcpy(content + at, line, sizeof line);
-		at += sizeof line - 1;
-	}
-	assert_int_equal(check("", content), LOOP_RECEIVED);
+	test_many("Received: by x\n", LOOP_RECEIVED_MAX, LOOP_RECEIVED);
+	test_many("Delivered-To: x@y\n", LOOP_FORWARDS_MAX, LOOP_FORWARDS);
 }
 
 static void

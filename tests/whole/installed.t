@@ -21,6 +21,7 @@ if os.geteuid() != 0:
 import confinement
 import identity
 import installed
+import outbound
 import through
 import tlsinside
 from installed import Installed, run
@@ -264,7 +265,7 @@ def main():
                          confinement.warden_peers, confinement.warden_accounts,
                          confinement.countd_peers, through.through_filter,
                          confinement.from_smtpd, confinement.from_sessions,
-                         confinement.requests,
+                         confinement.requests, outbound.smarthost,
                          tlsinside.tls, files):
                 tap.case(case, host)
     finally:

@@ -9,6 +9,7 @@ import os
 import re
 import select
 import signal
+import smtplib
 import socket
 import ssl
 import struct
@@ -18,6 +19,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, wait_for
+from instance import Instance
 from tlsasker import (FAILED, MAGIC, OFFERED, POP3, READY, REFUSED, SMTP,
                       SUBMISSION, Asker, Facts, Maker, Tlsd, openssl, request,
                       tcp_pair, trusting)
@@ -721,6 +723,42 @@ def killed(tlsd):
     tap.ok(tlsd.says("a session died of signal 9"), "and the log says so")
 
 
+def supervised():
+    """In a whole instance: who trusts its certificate is served, and so it is
+    again after a kill."""
+    with Instance() as host:
+        trusts = ssl.create_default_context(cafile=host.tls_certificate)
+
+        def encrypted():
+            client = host.smtp()
+            client._host = "localhost"  # the name that is verified
+            client.starttls(context=trusts)
+            client.ehlo()
+            return client
+        held = [encrypted() for _ in range(5)]
+        started = host.starts("tlsd")
+        os.kill(host.pid("tlsd"), signal.SIGKILL)
+        tap.same([client.noop()[0] for client in held], [250] * 5,
+                 "sessions of a tlsd that was killed go on")
+        tap.ok(wait_for(lambda: host.starts("tlsd") > started),
+               "its supervisor starts it again", host.log("tlsd"))
+        client = wait_for(lambda: attempt(encrypted))
+        for number, one in enumerate(held + [client]):
+            one.sendmail("ann@client.test", [host.address],
+                         f"Subject: {number}\r\n\r\nx\r\n")
+            one.quit()
+        tap.same(len(host.wait_delivered(6)), 6, "mail comes by all of them")
+        tap.ok(all(b"ESMTPS" in text for text in host.contents()),
+               "and says that it came by TLS", host.contents())
+
+
+def attempt(function):
+    try:
+        return function()
+    except (OSError, smtplib.SMTPException):
+        return None
+
+
 def main():
     tap.case(no_certificate)
     with Tlsd() as tlsd:
@@ -741,6 +779,7 @@ def main():
         if tap.failed:
             tap.note(tlsd.log()[-6000:])
     tap.case(limits)
+    tap.case(supervised)
 
 
 try:

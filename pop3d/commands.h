@@ -34,7 +34,7 @@ struct pop3_state {
 	struct maildrop drop;
 	struct line_reader reader;
 	struct output output;
-	struct pop3_handover handover;
+	struct pop3_handover handover; /* from here on all is zero at first */
 	int64_t end_ms;		   /* of the session, if it is still on then */
 	unsigned errors;	   /* commands that are none */
 	size_t last;		   /* the highest number retrieved: LAST */

@@ -294,11 +294,15 @@ greet(struct login *login)
 int
 main(void)
 {
-	struct login login = {.end_ms = deadline_after_ms(LOGIN_WAIT_MS),
-		.handover.magic = POP3_HANDOVER_MAGIC};
+	struct login login;
 	char why[300];
 	enum next next;
 
+	/* All but the buffers: while a session runs, this process has only what
+	 * was used of them. */
+	memset(&login.home, 0, sizeof login - offsetof(struct login, home));
+	login.end_ms = deadline_after_ms(LOGIN_WAIT_MS);
+	login.handover.magic = POP3_HANDOVER_MAGIC;
 	log_start("pop3d");
 	if (descriptors_ensure_standard() < 0)
 		return STATUS_TEMPORARY;

@@ -23,10 +23,10 @@
 #define LOGIN_REPLY_WAIT_MS (30 * 1000)
 
 struct login {
-	struct home home;
 	struct line_reader in;
 	struct output out;
-	int64_t end_ms; /* when a client must have logged in */
+	struct home home; /* from here on all is zero at first */
+	int64_t end_ms;	  /* when a client must have logged in */
 	unsigned errors, failures;
 	uint32_t mechanisms; /* auth_mechanisms_read */
 	struct tls_server tls;

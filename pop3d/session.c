@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 #include "lib/deadline.h"
@@ -242,8 +243,12 @@ pop3_session(const struct account *account,
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	char client[sizeof request->client + 1] = "";
-	struct pop3_state state = {0};
+	struct pop3_state state;
 
+	/* All but the buffers: of these an idle session has only what was
+	 * used. */
+	memset(&state.handover, 0,
+		sizeof state - offsetof(struct pop3_state, handover));
 	MAILDROP_CLOSED(&state.drop);
 	sigaction(SIGPIPE, &ignore, NULL);
 	/* The request came over a socket: its text may have no end. */

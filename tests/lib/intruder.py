@@ -10,6 +10,8 @@ import struct
 from installed import TOP, read_cdb, run, write_cdb
 
 DELIVER, POP3, LOOKUP = 1, 2, 3
+# pop3d/handover.h: struct pop3_handover.
+HANDOVER = struct.pack("@II84s", 0x6b706f31, 0, b"")
 
 
 # --- the warden's socket -----------------------------------------------------
@@ -42,6 +44,8 @@ def ask_warden(path, kind, account, octets=None):
             socket.send_fds(warden, [record], given)
         except OSError:
             return ""
+        if kind == POP3:
+            login.send(HANDOVER)
         for one in (theirs, other, login):
             one.close()
         try:

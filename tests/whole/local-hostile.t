@@ -4,6 +4,7 @@ mail, and that of nobody else."""
 
 import glob
 import os
+import re
 import signal
 import sys
 
@@ -37,12 +38,12 @@ def address(host, extension=None):
     return f"{local}{'-' + extension if extension else ''}@{domain}"
 
 
-def send(host, *recipients):
+def send(host, *recipients, sender="ann@client.test"):
     """Sends a message; the code of the last answer."""
     client = host.smtp()
     try:
         client.ehlo()
-        client.mail("ann@client.test")
+        client.mail(sender)
         for recipient in recipients:
             code, _ = client.rcpt(recipient)
             if code != 250:
@@ -106,6 +107,51 @@ def no_instructions(host):
            "a file of a terabyte is not read", host.logs())
 
 
+def out_of_the_home(host):
+    """Links that lead elsewhere, in the home and in a Maildir, are not followed."""
+    home = home_of(host)
+    out = os.path.join(host.folder, "out")
+    for name in ("tmp", "new", "cur"):
+        os.makedirs(os.path.join(out, "M", name))
+    for folder, _, _ in os.walk(out):
+        host.give(folder)
+    os.symlink(out, os.path.join(home, "way"))
+    os.symlink(os.path.join(out, "box"), os.path.join(home, "box"))
+    os.makedirs(os.path.join(home, "L"))
+    host.give(os.path.join(home, "L"))
+    for name in ("tmp", "new", "cur"):
+        os.symlink(os.path.join(out, "M", name), os.path.join(home, "L", name))
+    for number, line in enumerate(("./way/M/", "./way/box", "./box", "./L/",
+                                   "/dev/null", "/dev/shm/../null")):
+        write(host, f".qmail-out{number}", line + "\n")
+        send(host, address(host, f"out{number}"))
+        tap.ok(wait_for(lambda: re.search(
+            rf"deferral: 4\.\S*{re.escape(line.lstrip('.'))}:",
+            host.log("queue-runner"))), f"{line} is not delivered to",
+            host.log("queue-runner"))
+    found = [name for _, _, names in os.walk(out) for name in names]
+    tap.same(found, [], "…and nothing lies where they lead")
+    os.chmod(home, 0o777)
+    write(host, ".qmail-all", "./Maildir/\n")
+    send(host, address(host, "all"))
+    tap.ok(wait_for(lambda: "written_by_everybody" in host.log("queue-runner")),
+           "nothing goes into a home that everybody may write into",
+           host.log("queue-runner"))
+    os.chmod(home, 0o755)
+
+
+def many_forwards(host):
+    """Who sends each message on to many, one of which is again himself."""
+    write(host, ".qmail-bomb-default",
+          "".join(f"&{address(host, f'bomb-{n}')}\n" * 3 for n in range(2)))
+    waiting = set(host.queued())
+    send(host, address(host, "bomb-x"), sender=host.address)
+    host.wait_delivered(4)
+    tap.ok(wait_for(lambda: set(host.queued()) <= waiting),
+           "mail that goes round comes to an end", host.queued())
+    tap.same(len(host.delivered()), 4, "…with a report for each end")
+
+
 def stopped_deliveries(host):
     """A command that stops who runs it, more often than there are places."""
     other = address(host).replace("@", "2@")
@@ -147,6 +193,7 @@ with Instance() as host:
     if tap.case(host.control, "concurrencylocal", "4\n"):
         os.kill(host.pid("local"), signal.SIGKILL)
     for case in (what_a_command_finds, closed_folder_on_the_way,
-                 no_instructions, stopped_deliveries):
+                 no_instructions, out_of_the_home, many_forwards,
+                 stopped_deliveries):
         tap.case(case, host)
 tap.done()

@@ -31,9 +31,10 @@ struct ask {
 	const struct sockaddr_storage *server;
 	int type;
 	int64_t deadline_ms; /* of this attempt */
+	int has_edns;
 	unsigned char query[DNS_QUERY_MAX];
-	size_t query_len;
-	unsigned char *message; /* 2 + DNS_MESSAGE_MAX octets */
+	size_t question_len, query_len; /* without EDNS, with it */
+	unsigned char *message;		/* 2 + DNS_MESSAGE_MAX octets */
 	enum dns_result result;
 	struct dns_answer *answer;
 };
@@ -108,6 +109,17 @@ scan_server(const char *text, struct sockaddr_storage *server)
 	return set_server(server, ip, port);
 }
 
+static int
+is_loopback(const struct sockaddr_storage *server)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)server;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)server;
+
+	return server->ss_family == AF_INET6
+		       ? IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)
+		       : ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+}
+
 void
 dns_take_resolv_conf(struct dns *dns, const char *text, size_t len)
 {
@@ -134,8 +146,11 @@ dns_take_resolv_conf(struct dns *dns, const char *text, size_t len)
 		ip[used] = '\0';
 		if (dns->servers < DNS_SERVERS_MAX &&
 			set_server(&dns->server[dns->servers], ip, DNS_PORT) ==
-				0)
+				0) {
+			if (is_loopback(&dns->server[dns->servers]))
+				dns->trusted |= 1U << dns->servers;
 			dns->servers++;
+		}
 	}
 }
 
@@ -185,13 +200,13 @@ dns_start(struct dns *dns, const struct setting_list *list, char *why,
 				list->number[i]);
 			return -1;
 		}
-		dns->servers++;
+		dns->trusted |= 1U << dns->servers++;
 	}
 	if (dns->servers == 0)
 		read_resolv_conf(dns);
 	if (dns->servers == 0) {
 		set_server(&dns->server[0], "127.0.0.1", DNS_PORT);
-		dns->servers = 1;
+		dns->servers = dns->trusted = 1;
 	}
 	return 0;
 }
@@ -253,7 +268,7 @@ is_shortage(int error)
 static int
 parse(struct ask *ask, const unsigned char *message, size_t len)
 {
-	return dns_parse_answer(message, len, ask->query, ask->query_len,
+	return dns_parse_answer(message, len, ask->query, ask->question_len,
 		ask->type, &ask->result, ask->answer);
 }
 
@@ -335,9 +350,9 @@ earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Asks one server, over TCP too if the answer does not fit. */
+/* Asks one server in one form, over TCP too if the answer does not fit. */
 static int
-ask_server(
+ask_once(
 	struct ask *ask, const char *name, int64_t wait_ms, int64_t deadline_ms)
 {
 	uint16_t id;
@@ -345,12 +360,16 @@ ask_server(
 
 	if (getrandom(&id, sizeof id, 0) != sizeof id)
 		return ASK_MEMORY;
-	ask->query_len = dns_make_query(
+	ask->question_len = dns_make_query(
 		ask->query, sizeof ask->query, id, name, ask->type);
-	if (ask->query_len == 0) {
+	if (ask->question_len == 0) {
 		ask->result = DNS_NXDOMAIN;
 		return DNS_PARSED;
 	}
+	ask->query_len = ask->question_len;
+	if (ask->has_edns)
+		ask->query_len = dns_add_edns(
+			ask->query, ask->question_len, sizeof ask->query);
 	ask->deadline_ms = earlier(deadline_after_ms(wait_ms), deadline_ms);
 	got = try_udp(ask);
 	if (got != DNS_TRUNCATED)
@@ -359,6 +378,26 @@ ask_server(
 		wait_ms = TCP_WAIT_MS;
 	ask->deadline_ms = earlier(deadline_after_ms(wait_ms), deadline_ms);
 	return try_tcp(ask);
+}
+
+/* Asks one server, once more without EDNS if that is the trouble. */
+static int
+ask_server(struct ask *ask, unsigned place, const char *name, int64_t wait_ms,
+	int64_t deadline_ms)
+{
+	const struct dns *dns = ask->dns;
+	int got;
+
+	ask->server = &dns->server[place];
+	got = ask_once(ask, name, wait_ms, deadline_ms);
+	if (got == DNS_NO_EDNS && ask->has_edns) {
+		ask->has_edns = 0;
+		got = ask_once(ask, name, wait_ms, deadline_ms);
+		ask->has_edns = 1;
+	}
+	if ((dns->trusted >> place & 1) == 0)
+		ask->answer->is_authentic = 0;
+	return got;
 }
 
 /* Asks the servers in turn until one gives an answer that counts. */
@@ -373,8 +412,8 @@ ask_all(struct ask *ask, const char *name, int64_t deadline_ms)
 		for (i = 0; i < ask->dns->servers; i++) {
 			if (deadline_left_ms(deadline_ms) == 0)
 				return DNS_BROKEN;
-			ask->server = &ask->dns->server[i];
-			got = ask_server(ask, name, wait_ms, deadline_ms);
+			ask->has_edns = round == 0;
+			got = ask_server(ask, i, name, wait_ms, deadline_ms);
 			if (got == DNS_PARSED || got == DNS_CHAINED ||
 				got == ASK_MEMORY)
 				return got;
@@ -390,9 +429,10 @@ look_up(const struct dns *dns, const char *name, int type, int64_t deadline_ms,
 {
 	struct ask ask = {.dns = dns, .type = type, .answer = answer};
 	char current[DNS_NAME_MAX + 1];
-	int links = 0, got;
+	int links = 0, authentic = 1, got;
 
 	answer->count = answer->dropped = 0;
+	answer->is_authentic = 0;
 	answer->name[0] = '\0';
 	if (!domain_valid(name, strlen(name)))
 		return DNS_NXDOMAIN;
@@ -401,8 +441,11 @@ look_up(const struct dns *dns, const char *name, int type, int64_t deadline_ms,
 	if (ask.message == NULL)
 		return DNS_MEMORY;
 	while ((got = ask_all(&ask, current, deadline_ms)) == DNS_CHAINED &&
-		links++ < DNS_CHAIN_MAX)
+		links++ < DNS_CHAIN_MAX) {
 		memcpy(current, answer->name, sizeof current);
+		authentic &= answer->is_authentic;
+	}
+	answer->is_authentic &= authentic;
 	free(ask.message);
 	if (got == ASK_MEMORY)
 		return DNS_MEMORY;

@@ -12,6 +12,12 @@
  * are those that were asked (RFC 5452). What does not match is passed over, and
  * the wait goes on. A truncated answer is fetched again over TCP.
  *
+ * Queries have EDNS with DO (RFC 6891, RFC 3225); a server that refuses that is
+ * asked again without, and so are all in the second round, for the sake of ways
+ * that lose such queries. That an answer is authentic (AD) counts only from a
+ * server on loopback or in control/nameservers: between others and this host
+ * anybody could set the bit.
+ *
  * Everything in an answer is hostile: names in a result are domains in lower
  * case as domain_valid() demands, or "." (an MX alone); records with other
  * names are left out.
@@ -35,10 +41,13 @@
 #define DNS_FIRST_WAIT_MS 3000
 /* Octets of the longest query, and of the longest message of all. */
 #define DNS_QUERY_MAX 512
+/* The longest answer over UDP that a server is to send. */
+#define DNS_UDP_OCTETS 1232
 #define DNS_MESSAGE_MAX 65535
 
 struct dns {
 	struct sockaddr_storage server[DNS_SERVERS_MAX];
+	unsigned trusted; /* of those the AD bit counts: 1 << place, ored */
 	unsigned servers;
 	int64_t first_wait_ms; /* DNS_FIRST_WAIT_MS after dns_start */
 };
@@ -60,6 +69,8 @@ struct dns_record {
 struct dns_answer {
 	unsigned count;
 	unsigned dropped; /* records of the type asked that were left out */
+	int is_authentic; /* each step of the way here was, a server says that
+			     may be believed */
 	struct dns_record record[DNS_RECORDS_MAX];
 	/* Where the chain of CNAMEs led; the name asked if there is none. */
 	char name[DNS_NAME_MAX + 1];
@@ -76,7 +87,8 @@ struct dns_answer {
 int dns_start(struct dns *dns, const struct setting_list *list, char *why,
 	size_t size);
 
-/* Adds the servers of the "nameserver" lines in the text of a resolv.conf. */
+/* Adds the servers of the "nameserver" lines in the text of a resolv.conf; those
+ * on loopback are trusted. */
 void dns_take_resolv_conf(struct dns *dns, const char *text, size_t len);
 
 /*
@@ -101,19 +113,26 @@ enum dns_result dns_addresses(const struct dns *dns, const char *name,
 size_t dns_make_query(unsigned char *query, size_t size, uint16_t id,
 	const char *name, int type);
 
+/* Adds EDNS to such a query of len octets. Returns its new octets, or 0 if size
+ * is too small. */
+size_t dns_add_edns(unsigned char *query, size_t len, size_t size);
+
 enum dns_parse {
 	DNS_PARSED,    /* *result and *answer are set */
 	DNS_FOREIGN,   /* not an answer to this query: wait for another */
 	DNS_TRUNCATED, /* ask over TCP */
 	DNS_BROKEN,    /* an answer to this query that cannot be read, or a
 			  server's refusal or failure: ask another server */
+	DNS_NO_EDNS,   /* the server does not understand the query: ask it
+			  without EDNS; as DNS_BROKEN if it was */
 	DNS_CHAINED,   /* a chain of CNAMEs leads out of the answer: ask for
 			  answer->name */
 };
 
 /*
- * Reads a message as the answer to a query that dns_make_query wrote. type is
- * that of the query (ns_t_mx, ns_t_a, ns_t_aaaa).
+ * Reads a message as the answer to a query that dns_make_query wrote; query_len
+ * is without what dns_add_edns added. type is that of the query (ns_t_mx, ns_t_a,
+ * ns_t_aaaa). answer->is_authentic is the AD bit, whoever sent it.
  */
 enum dns_parse dns_parse_answer(const unsigned char *message, size_t len,
 	const unsigned char *query, size_t query_len, int type,

@@ -11,6 +11,12 @@
 
 /* Octets of type and class behind the name of a question. */
 #define QUESTION_TAIL 4
+/* An OPT record (RFC 6891 section 6.1.2) without options. */
+#define OPT_OCTETS 11
+/* Bits of the header's octets 2 and 3. */
+#define BIT_AUTHORITATIVE 4
+#define BIT_RECURSION 0x80
+#define BIT_AUTHENTIC 0x20
 
 size_t
 dns_make_query(unsigned char *query, size_t size, uint16_t id, const char *name,
@@ -34,6 +40,36 @@ dns_make_query(unsigned char *query, size_t size, uint16_t id, const char *name,
 	ns_put16((unsigned)type, at);
 	ns_put16(ns_c_in, at + 2);
 	return (size_t)(at + QUESTION_TAIL - query);
+}
+
+size_t
+dns_add_edns(unsigned char *query, size_t len, size_t size)
+{
+	unsigned char *at = query + len;
+
+	if (len < NS_HFIXEDSZ || size < len + OPT_OCTETS)
+		return 0;
+	query[11] = 1; /* one additional record */
+	memset(at, 0, OPT_OCTETS);
+	ns_put16(ns_t_opt, at + 1);
+	ns_put16(DNS_UDP_OCTETS, at + 3);
+	at[7] = 0x80; /* DO: RFC 3225 */
+	return len + OPT_OCTETS;
+}
+
+/* Whether a message that need not have a question says that the query was not
+ * understood: an old server's answer to EDNS. */
+static int
+is_not_understood(
+	const unsigned char *message, size_t len, const unsigned char *query)
+{
+	int code;
+
+	if (len < NS_HFIXEDSZ || memcmp(message, query, 2) != 0 ||
+		(message[2] & 0xf8) != 0x80)
+		return 0;
+	code = message[3] & 15;
+	return code == ns_r_formerr || code == ns_r_notimpl;
 }
 
 /* Whether the message begins as an answer to the query does: id, QR, opcode,
@@ -199,6 +235,31 @@ has_soa(ns_msg *handle)
 	return 0;
 }
 
+/* Whether the upper bits of the code, which EDNS has, say that it failed. */
+static int
+has_bad_version(ns_msg *handle)
+{
+	unsigned i;
+	ns_rr record;
+
+	for (i = 0; i < ns_msg_count(*handle, ns_s_ar); i++)
+		if (get_record(handle, ns_s_ar, i, &record) == 0 &&
+			ns_rr_type(record) == ns_t_opt)
+			return ns_rr_ttl(record) >> 24 != 0;
+	return 0;
+}
+
+/* A server that neither has the zone nor looks elsewhere: its "nothing" means
+ * nothing. */
+static int
+is_lame(const ns_msg *handle)
+{
+	const unsigned char *message = ns_msg_base(*handle);
+
+	return (message[2] & BIT_AUTHORITATIVE) == 0 &&
+	       (message[3] & BIT_RECURSION) == 0;
+}
+
 /* The answer is well formed and to the point: what does it say? */
 static enum dns_parse
 read_sections(ns_msg *handle, int type, enum dns_result *result,
@@ -228,6 +289,8 @@ read_sections(ns_msg *handle, int type, enum dns_result *result,
 	if (answer->count == 0 && answer->dropped == 0 && links > 0 &&
 		!has_soa(handle))
 		return DNS_CHAINED;
+	if (answer->count == 0 && answer->dropped == 0 && is_lame(handle))
+		return DNS_BROKEN;
 	*result = answer->count > 0 ? DNS_OK : DNS_NONE;
 	return DNS_PARSED;
 }
@@ -242,8 +305,11 @@ dns_parse_answer(const unsigned char *message, size_t len,
 	int code;
 
 	answer->count = answer->dropped = 0;
+	answer->is_authentic = 0;
 	answer->name[0] = '\0';
 	*result = DNS_TEMPORARY;
+	if (is_not_understood(message, len, query))
+		return DNS_NO_EDNS;
 	if (len > DNS_MESSAGE_MAX ||
 		!is_answer_to(message, len, query, query_len))
 		return DNS_FOREIGN;
@@ -254,6 +320,9 @@ dns_parse_answer(const unsigned char *message, size_t len,
 		return DNS_BROKEN;
 	if (ns_initparse(message, (int)len, &handle) != 0)
 		return DNS_BROKEN;
+	if (has_bad_version(&handle))
+		return DNS_NO_EDNS;
+	answer->is_authentic = (message[3] & BIT_AUTHENTIC) != 0;
 	parse = read_sections(&handle, type, result, answer);
 	if (parse == DNS_BROKEN)
 		answer->count = 0;

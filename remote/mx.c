@@ -239,6 +239,7 @@ find_hosts(struct search *search)
 	switch (dns_mx(search->options->dns, domain, search->deadline_ms,
 		&search->mx)) {
 	case DNS_OK:
+		search->list->is_authentic = search->mx.is_authentic;
 		return take_mx(search);
 	case DNS_NONE:
 		if (search->mx.dropped > 0)

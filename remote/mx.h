@@ -38,6 +38,7 @@ struct mx_address {
 struct mx_list {
 	unsigned count;
 	struct mx_address entry[MX_ADDRESSES_MAX];
+	int is_authentic;		 /* of the MX records: remote/dns.h */
 	char text[OUTCOME_TEXT_MAX + 1]; /* unless MX_OK: "5.1.2 ..." */
 };
 

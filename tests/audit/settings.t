@@ -14,7 +14,7 @@ from tap import Tap
 
 tap = Tap()
 # Reads what another program reads, and its page says which.
-REFERS = {"smtp-why": "smtpd"}
+REFERS = {"smtp-why": "smtpd", "route-show": "remote"}
 # Files of control/ that are no settings of a table: who reads them.
 OTHERS = {"ids": "lib/home.c", "private": "lib/home.c"}
 

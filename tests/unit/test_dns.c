@@ -62,6 +62,10 @@ static const struct row {
 		NULL},
 	{"refused", ns_t_mx, 5, 0, 0, TEXT(""), DNS_BROKEN, DNS_TEMPORARY, 0, 0,
 		NULL},
+	{"not understood", ns_t_mx, 1, 0, 0, TEXT(""), DNS_NO_EDNS,
+		DNS_TEMPORARY, 0, 0, NULL},
+	{"not implemented", ns_t_mx, 4, 0, 0, TEXT(""), DNS_NO_EDNS,
+		DNS_TEMPORARY, 0, 0, NULL},
 	{"counts lie", ns_t_mx, 0, 2, 0, TEXT(ASKED MX "\0\7\0\x0a\2mx" ASKED),
 		DNS_BROKEN, DNS_TEMPORARY, 0, 0, NULL},
 	{"an address", ns_t_a, 0, 1, 0, TEXT(ASKED A "\0\4\xc0\0\2\1"),
@@ -230,6 +234,23 @@ test_queries(void **state)
 	assert_int_equal(0, dns_make_query(query, 100, 1, name, ns_t_a));
 }
 
+static void
+test_edns(void **state)
+{
+	static const unsigned char opt[] = {
+		0, 0, ns_t_opt, 0x04, 0xd0, 0, 0, 0x80, 0, 0, 0};
+	unsigned char query[DNS_QUERY_MAX];
+	size_t len = dns_make_query(query, sizeof query, 1, "a.test", ns_t_mx);
+
+	(void)state;
+	assert_int_equal(0, query[11]);
+	assert_int_equal(0, dns_add_edns(query, len, len + sizeof opt - 1));
+	assert_int_equal(
+		len + sizeof opt, dns_add_edns(query, len, sizeof query));
+	assert_int_equal(1, query[11]);
+	assert_memory_equal(opt, query + len, sizeof opt);
+}
+
 static uint16_t
 port_of(const struct sockaddr_storage *address)
 {
@@ -328,6 +349,7 @@ main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_queries),
+		cmocka_unit_test(test_edns),
 		cmocka_unit_test(test_servers),
 		cmocka_unit_test(test_resolv_conf),
 	};

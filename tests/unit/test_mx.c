@@ -115,10 +115,15 @@ static size_t
 answer_query(unsigned char *message, size_t len, int tcp)
 {
 	char name[NS_MAXDNAME];
-	int type = (int)ns_get16(message + len - 4), known = 0;
+	int type, known = 0;
 	unsigned count = 0;
 	size_t i;
 
+	if (message[11] == 1) { /* EDNS, which this server passes over */
+		len -= 11;
+		message[11] = 0;
+	}
+	type = (int)ns_get16(message + len - 4);
 	ns_name_uncompress(message, message + len, message + NS_HFIXEDSZ, name,
 		sizeof name);
 	message[2] = 0x81;
@@ -142,7 +147,7 @@ answer_query(unsigned char *message, size_t len, int tcp)
 		len += put_record(message + len, &ZONE[i]);
 		count++;
 	}
-	message[3] = known ? 0 : 3;
+	message[3] = known ? 0x80 : 0x83;
 	message[7] = (unsigned char)count;
 	return len;
 }
@@ -164,10 +169,10 @@ serve_udp(int fd)
 		return;
 	if (memcmp(message + 13, "spoof", 5) == 0) {
 		message[0] ^= 1;
-		message[3] = 3;
+		message[3] = 0x83;
 		sendto(fd, message, len, 0, (struct sockaddr *)&from, from_len);
 		message[0] ^= 1;
-		message[3] = 0;
+		message[3] = 0x80;
 	}
 	sendto(fd, message, len, 0, (struct sockaddr *)&from, from_len);
 }

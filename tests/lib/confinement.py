@@ -54,14 +54,13 @@ def warden_peers(host):
            "the warden goes on", host.logs())
 
 
-def ask_count(path):
+def ask_count(path, key=b"installed"):
     """The total of a counter to which one is added; "" if there is no answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asker:
         asker.settimeout(30)
         try:
             asker.connect(path)
-            asker.send(struct.pack("=IIII96s", 0x6b636e31, 1, 1, 60,
-                                   b"installed"))
+            asker.send(struct.pack("=IIII96s", 0x6b636e31, 1, 1, 60, key))
             answer = asker.recv(100)
         except OSError as error:
             return "" if error.errno in (errno.EPIPE, errno.ECONNRESET) \
@@ -81,6 +80,9 @@ def countd_peers(host):
         tap.same(as_user(uid, own, its if groups is None else groups,
                          ask_count, path), wanted,
                  f"countd and {user}{'' if groups is None else ' with groups'}")
+    uid, own, its = who("_keep-pop3d")
+    tap.same(as_user(uid, own, its, ask_count, path, b"pop3 installed"), 1,
+             "countd and _keep-pop3d, about POP3")
 
 
 def ask_with(path, text):

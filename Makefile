@@ -158,6 +158,10 @@ smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 address-why = tools/address_why.o tools/json.o local/resolve_ask.o \
 	local/resolve_explain.o
+user-list = tools/user_list.o tools/users_admin.o tools/users_list.o \
+	tools/users_import.o tools/users_line.o tools/users.o tools/users_store.o \
+	tools/users_batch.o tools/secrets.o tools/scram_keys.o tools/json.o \
+	tools/maildir_make.o
 users-compile = tools/users_compile.o tools/users_store.o local/assign.o
 tcp-env = tools/tcp_env.o
 command = local/command.o local/forward.o tools/queue_program.o queue/submit.o
@@ -176,9 +180,11 @@ HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit 
 	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
 	smtp-why address-why route-show users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
-	tls-client tlsd lmtp-deliver
+	user-list tls-client tlsd lmtp-deliver
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # One program under several names.
+ADMIN = domain-add domain-del domain-list alias-add user-del user-set \
+	user-export user-import
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
 	queue-route
 COMMANDS = condredirect bouncesaying except preline qreceipt
@@ -203,13 +209,16 @@ FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
 	format format-check clean always
 
 all: $(PROGRAMS:%=$(BUILD)/%) $(REQUESTS:%=$(BUILD)/%) \
-	$(COMMANDS:%=$(BUILD)/%)
+	$(COMMANDS:%=$(BUILD)/%) $(ADMIN:%=$(BUILD)/%)
 
 $(REQUESTS:%=$(BUILD)/%): $(BUILD)/queue-request
 	ln -sf queue-request $@
 
 $(COMMANDS:%=$(BUILD)/%): $(BUILD)/forward
 	ln -sf forward $@
+
+$(ADMIN:%=$(BUILD)/%): $(BUILD)/user-list
+	ln -sf user-list $@
 
 # Objects are made again when the compiler or its flags change.
 $(BUILD)/flags: always
@@ -235,7 +244,7 @@ $(BUILD)/remote: LIBRARIES = $(RESOLV) $(MD5)
 $(BUILD)/route-show: LIBRARIES = $(RESOLV)
 $(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
 $(TLS_PROGRAMS:%=$(BUILD)/%): LIBRARIES = $(TLS)
-$(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd: LIBRARIES = $(CRYPT) $(MD5)
+$(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd $(BUILD)/user-list: LIBRARIES = $(CRYPT) $(MD5)
 $(BUILD)/warden: LIBRARIES = $(MD5)
 $(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)
 $(DYNAMIC_PROGRAMS:%=$(BUILD)/%): KIND = -pie

@@ -57,7 +57,8 @@ make_home(const struct home *home, const struct account *account)
 		slash[1] == 0)
 		return 0;
 	snprintf(name, sizeof name, "%.*s", (int)(slash - below), below);
-	int folder = open(mail, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int folder =
+		open(mail, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	folder = go_down(folder, name);
 	folder = go_down(folder, slash + 1);
 	folder = go_down(folder, "Maildir");

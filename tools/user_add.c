@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "lib/cdbfile.h"
 #include "lib/home.h"
 #include "lib/outcome.h"
 #include "tools/maildir_make.h"
@@ -62,6 +63,35 @@ scan_arguments(int argc, char **argv, struct adding *adding,
 	return 0;
 }
 
+/* Takes the owner from the account's domain, if domain-add made it. */
+static int
+find_domain(struct adding *adding)
+{
+	char path[HOME_NAME_MAX], key[300];
+	struct account domain;
+	struct cdbfile file;
+
+	snprintf(key, sizeof key, "@%s", adding->name.domain);
+	if (cdbfile_open(&file,
+		    home_path(&adding->home, "users/accounts.cdb", path)) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		snprintf(adding->why, WHY_MAX, "%s: %s", path, strerror(errno));
+		return -1;
+	}
+	enum account_result result = account_find(&file, key, &domain);
+	cdbfile_close(&file);
+	if (result == ACCOUNT_FOUND) {
+		adding->account.uid = domain.uid;
+		adding->account.gid = domain.gid;
+	}
+	if (result != ACCOUNT_TROUBLE)
+		return 0;
+	snprintf(adding->why, WHY_MAX, "%s: the record of %s is damaged", path,
+		key + 1);
+	return -1;
+}
+
 /* Says who owns the account and where its mail is. */
 static int
 describe(struct adding *adding, const char *home)
@@ -71,9 +101,13 @@ describe(struct adding *adding, const char *home)
 	size_t length;
 	int needed;
 
-	if (home_user_id(&adding->home, "_keep-vmail", &account->uid) < 0 ||
-		home_group_id(&adding->home, "_keep-vmail", &account->gid) <
-			0) {
+	if (find_domain(adding) < 0)
+		return -1;
+	if (account->uid == 0 &&
+		(home_user_id(&adding->home, "_keep-vmail", &account->uid) <
+				0 ||
+			home_group_id(&adding->home, "_keep-vmail",
+				&account->gid) < 0)) {
 		snprintf(adding->why, WHY_MAX,
 			"control/ids does not name _keep-vmail: run "
 			"make-users");

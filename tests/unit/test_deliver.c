@@ -15,101 +15,7 @@
 #include "local/deliver.h"
 #include "queue/submit.h"
 #include "tests/unit/temporary.h"
-
-#define CONTENT "Subject: x\n\ngr\303\274n\n"
-#define TEXT(literal) literal, sizeof literal - 1
-#define ID "0123456789abcdefghjk"
-
-struct place {
-	char path[TEMPORARY_MAX];
-	int folder, content;
-	struct home home;
-	struct deliver_settings settings;
-	struct account account;
-	struct warden_request request;
-	struct warden_report report;
-};
-
-static void
-start(struct place *place)
-{
-	memset(place, 0, sizeof *place);
-	place->folder = temporary_make(place->path);
-	temporary_write(place->folder, "message", "head" CONTENT "tail", 0600);
-	place->content = openat(place->folder, "message", O_RDWR | O_CLOEXEC);
-	assert_true(place->content >= 0);
-	snprintf(place->home.path, sizeof place->home.path, "%s", place->path);
-	place->settings.home = &place->home;
-	place->settings.host = "mx.test";
-	assert_int_equal(
-		domains_add(&place->settings.ours, TEXT("host.test")), 0);
-	snprintf(place->account.home, sizeof place->account.home, "%s",
-		place->path);
-	snprintf(place->account.maildir, sizeof place->account.maildir,
-		"./Maildir/");
-	snprintf(place->account.name, sizeof place->account.name, "ann");
-	struct warden_request *request = &place->request;
-	request->magic = WARDEN_MAGIC;
-	request->kind = WARDEN_DELIVER;
-	request->content_offset = 4;
-	request->content_octets = strlen(CONTENT);
-	snprintf(request->id, sizeof request->id, "%s", ID);
-	snprintf(request->address, sizeof request->address, "ann@host.test");
-	snprintf(request->reverse_path, sizeof request->reverse_path,
-		"bob@x.test");
-}
-
-static void
-stop(struct place *place)
-{
-	close(place->content);
-	domains_free(&place->settings.ours);
-	temporary_remove(place->path, place->folder);
-}
-
-static void
-address(struct place *place, const char *text, const char *extension)
-{
-	snprintf(place->request.address, sizeof place->request.address, "%s",
-		text);
-	snprintf(place->request.dash, sizeof place->request.dash, "%s",
-		*extension != 0 ? "-" : "");
-	snprintf(place->request.extension, sizeof place->request.extension,
-		"%s", extension);
-}
-
-static void
-expect(struct place *place, enum outcome outcome, const char *text)
-{
-	memset(&place->report, 0xff, sizeof place->report);
-	deliver(&place->settings, &place->account, &place->request,
-		place->content, &place->report);
-	assert_int_equal(place->report.magic, WARDEN_MAGIC);
-	if (place->report.outcome != outcome ||
-		strstr(place->report.text, text) == NULL)
-		fail_msg("%u, %s", place->report.outcome, place->report.text);
-}
-
-/* The number of files in new/ of a Maildir; the last one's text. */
-static int
-delivered(struct place *place, const char *maildir, char *text, size_t size)
-{
-	char path[1000];
-	int files = 0;
-
-	snprintf(path, sizeof path, "%s/%s/new", place->path, maildir);
-	DIR *listing = opendir(path);
-	if (listing == NULL)
-		return 0;
-	for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
-		if (entry->d_name[0] == '.')
-			continue;
-		(void)temporary_read(dirfd(listing), entry->d_name, text, size);
-		files++;
-	}
-	closedir(listing);
-	return files;
-}
+#include "tests/unit/deliver_place.h"
 
 static void
 test_default(void **state)
@@ -484,97 +390,6 @@ test_rewritten_senders(void **state)
 }
 
 static void
-test_folders(void **state)
-{
-	struct place place;
-	char text[1000];
-
-	(void)state;
-	start(&place);
-	assert_int_equal(mkdirat(place.folder, "Maildir", 0700), 0);
-	assert_int_equal(mkdirat(place.folder, "Maildir/.lists.c", 0700), 0);
-	address(&place, "ann-Lists.C@host.test", "Lists.C");
-	expect(&place, OUTCOME_FAILED, "5.1.1 ");
-	place.settings.has_folders = true;
-	expect(&place, OUTCOME_DELIVERED, "./Maildir/.lists.c/");
-	assert_int_equal(
-		delivered(&place, "Maildir/.lists.c", text, sizeof text), 1);
-	for (const char *const *name = (const char *const[]){".lists.c", "c",
-		     "..", "lists.c/new", "lists.c.", "lists..c", NULL};
-		*name != NULL; name++) {
-		address(&place, "ann-x@host.test", *name);
-		expect(&place, OUTCOME_FAILED, "5.1.1 ");
-	}
-	assert_int_equal(
-		symlinkat(".lists.c", place.folder, "Maildir/.link"), 0);
-	address(&place, "ann-link@host.test", "link");
-	expect(&place, OUTCOME_FAILED, "5.1.1 ");
-	stop(&place);
-}
-
-static void
-test_quota(void **state)
-{
-	struct place place;
-	char text[1000];
-
-	(void)state;
-	start(&place);
-	place.account.quota_octets = 250;
-	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
-	size_t length = 54 + strlen(CONTENT); /* with its trace */
-	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
-	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
-	int maildir = openat(place.folder, "Maildir", O_RDONLY | O_DIRECTORY);
-	char wanted[100];
-	/* the first line was made when there was nothing to count */
-	assert_non_null(strstr(
-		temporary_read(maildir, "maildirsize", text, sizeof text),
-		"250S\n"));
-	expect(&place, OUTCOME_DEFERRED, "4.2.2 ");
-	place.settings.over_fails = true;
-	expect(&place, OUTCOME_FAILED, "5.2.2 ");
-	/* other places are not counted */
-	assert_int_equal(mkdirat(place.folder, "Maildir2", 0700), 0);
-	temporary_write(place.folder, ".qmail", "./Maildir2/\n", 0600);
-	expect(&place, OUTCOME_DELIVERED, "./Maildir2/");
-	temporary_write(place.folder, ".qmail", "./Maildir/\n", 0600);
-	expect(&place, OUTCOME_FAILED, "5.2.2 ");
-	(void)unlinkat(place.folder, ".qmail", 0);
-	/* another quota: all is counted */
-	place.account.quota_octets = 10000;
-	place.account.quota_messages = 4;
-	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
-	snprintf(wanted, sizeof wanted, "10000S,4C\n%zu 3\n%zu 1\n", 3 * length,
-		length);
-	assert_string_equal(
-		temporary_read(maildir, "maildirsize", text, sizeof text),
-		wanted);
-	expect(&place, OUTCOME_FAILED, "5.2.2 ");
-	place.account.quota_octets = 50;
-	expect(&place, OUTCOME_FAILED, "5.2.3 ");
-	/* the user's own, where the account has none */
-	place.account.quota_octets = place.account.quota_messages = 0;
-	temporary_write(maildir, "maildirsize", "5C\n0 4\n", 0600);
-	expect(&place, OUTCOME_DELIVERED, "./Maildir/");
-	expect(&place, OUTCOME_FAILED, "5.2.2 ");
-	/* nonsense in it is no quota */
-	for (const char *const *one = (const char *const[]){"", "x\n", "-1C\n",
-		     "5\n", "5C,\n", "99999999999999999999999S\n", NULL};
-		*one != NULL; one++) {
-		temporary_write(maildir, "maildirsize", *one, 0600);
-		expect(&place, OUTCOME_DELIVERED, "./Maildir/");
-	}
-	temporary_write(maildir, "maildirsize",
-		"5C\n9223372036854775807 9223372036854775807\n"
-		"9223372036854775807 9223372036854775807\n",
-		0600);
-	expect(&place, OUTCOME_FAILED, "5.2.2 ");
-	close(maildir);
-	stop(&place);
-}
-
-static void
 expect_lookup(struct place *place, const char *dash, const char *extension,
 	enum outcome outcome)
 {
@@ -620,8 +435,6 @@ main(void)
 		cmocka_unit_test(test_forwards),
 		cmocka_unit_test(test_parameters),
 		cmocka_unit_test(test_rewritten_senders),
-		cmocka_unit_test(test_folders),
-		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_lookup),
 	};
 

@@ -158,9 +158,10 @@ def by_sendmail(host, taken):
                            input=content_of(number, end, domain.encode()))
             if run.returncode == 0:
                 taken[domain].append(number)
-            tap.ok(run.returncode in (0, 100),
-                   f"{name} by sendmail to {domain}: {run.returncode}",
-                   run.stderr)
+            # A NUL, at which a receiver may cut, is no way into the queue.
+            tap.same(run.returncode, 69 if b"\0" in end else 0,
+                     f"{name} by sendmail to {domain}") \
+                or tap.note(run.stderr.decode(errors="replace"))
 
 
 def check(name, receiver, taken):

@@ -98,7 +98,7 @@ remote = remote/remote.o remote/destinations.o remote/lines.o \
 	remote/worker.o remote/reach.o remote/client.o remote/client_hello.o \
 	remote/client_tls.o remote/client_auth.o remote/scram_client.o \
 	remote/smarthosts.o \
-	remote/client_message.o remote/client_content.o remote/dns.o \
+	remote/client_message.o remote/client_commands.o remote/client_content.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o \
 	remote/route_words.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o

@@ -4,9 +4,9 @@
 /*
  * The client's side of SMTP: RFC 5321, with PIPELINING (RFC 2920), SIZE (RFC
  * 1870), 8BITMIME (RFC 6152), DSN (RFC 3461) and SMTPUTF8 (RFC 6531) as far as
- * the server offers them, with STARTTLS (RFC 3207), AUTH (RFC 4954) and REQUIRETLS
- * (RFC 8689). One connection, any number of messages one after the other. Every
- * wait has a deadline.
+ * the server offers them, its LIMITS (RFC 9422), with STARTTLS (RFC 3207), AUTH
+ * (RFC 4954) and REQUIRETLS (RFC 8689). One connection, any number of messages
+ * one after the other. Every wait has a deadline.
  *
  * A message with octets from 0x80 on goes to a server without 8BITMIME as it is:
  * recoding would break signatures, refusing would break mail that arrives today.
@@ -29,6 +29,9 @@
 
 /* RCPT commands that are sent before their replies are read. */
 #define CLIENT_BATCH 50
+/* And their octets, unless one alone is longer: less than the system buffers, so
+ * that no server can make both sides wait for each other (RFC 2920 section 3.1). */
+#define CLIENT_BATCH_OCTETS 8192
 
 enum client_capability {
 	CLIENT_ESMTP = 1, /* EHLO was taken */
@@ -41,6 +44,7 @@ enum client_capability {
 	CLIENT_STARTTLS = 128,
 	CLIENT_REQUIRETLS = 256,
 	CLIENT_AUTH = 512, /* client->mechanisms says which */
+	CLIENT_LIMITS = 1024,
 };
 
 /* In the order in which they are preferred. */
@@ -77,9 +81,13 @@ struct client {
 	unsigned capabilities; /* enum client_capability, ored */
 	unsigned mechanisms;   /* enum client_mechanism, ored: those offered */
 	uint64_t size_limit;   /* the server's, 0 for none */
-	int broken;	       /* the connection is out of step or lost */
-	int transaction;       /* MAIL was sent, and no end has come */
-	int is_encrypted;      /* TLS: nothing passes in clear any more */
+	/* LIMITS (RFC 9422), 0 for none: recipients in a transaction, and
+	 * transactions over a connection, which the caller keeps. */
+	unsigned rcpt_max, mail_max;
+	unsigned mails;	  /* transactions so far */
+	int broken;	  /* the connection is out of step or lost */
+	int transaction;  /* MAIL was sent, and no end has come */
+	int is_encrypted; /* TLS: nothing passes in clear any more */
 	/* The server is the one that was meant, beyond doubt (RFC 8689 section
 	 * 4.2.1): the caller sets it, for messages with requiretls. */
 	int is_proven;
@@ -154,8 +162,8 @@ struct client_message {
 	const char *envid; /* NULL or "" for none */
 	/*
 	 * Told once for each recipient: its index, what became of it (relayed,
-	 * deferred, failed; relayed with DSN if NOTIFY was passed on), and a text, printable and at most OUTCOME_TEXT_MAX
-	 * octets, that lives until the return.
+	 * deferred, failed; relayed with DSN if NOTIFY was passed on), and a
+	 * text, printable and at most OUTCOME_TEXT_MAX octets, that lives until the return.
 	 */
 	void (*result)(void *context, size_t index, enum outcome outcome,
 		const char *text);

@@ -33,6 +33,59 @@ take_mechanisms(struct client *client, const char *text, size_t len)
 	}
 }
 
+/* Reads a limit: up to six digits, the first not 0 (RFC 9422 section 3). */
+static int
+scan_limit(const char *text, size_t len, unsigned *limit)
+{
+	unsigned value = 0;
+
+	if (len == 0 || len > 6 || text[0] == '0')
+		return -1;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return -1;
+		value = value * 10 + (unsigned)(text[i] - '0');
+	}
+	*limit = value;
+	return 0;
+}
+
+/* Takes one NAME=VALUE of LIMITS. Others than ours are passed over. */
+static int
+take_limit(const char *word, size_t len, unsigned *rcpt_max, unsigned *mail_max)
+{
+	const char *is = memchr(word, '=', len);
+	size_t name_len = is != NULL ? (size_t)(is - word) : len;
+
+	if (is == NULL || name_len == 0)
+		return -1;
+	if (name_len == 7 && strncasecmp(word, "RCPTMAX", 7) == 0)
+		return scan_limit(is + 1, len - 8, rcpt_max);
+	if (name_len == 7 && strncasecmp(word, "MAILMAX", 7) == 0)
+		return scan_limit(is + 1, len - 8, mail_max);
+	return 0;
+}
+
+/* Takes the words behind LIMITS; none if one of them is not sound. */
+static void
+take_limits(struct client *client, const char *text, size_t len)
+{
+	unsigned rcpt_max = 0, mail_max = 0;
+	size_t at = 0, end;
+
+	for (; at < len; at = end) {
+		while (at < len && text[at] == ' ')
+			at++;
+		for (end = at; end < len && text[end] != ' '; end++)
+			;
+		if (end > at && take_limit(text + at, end - at, &rcpt_max,
+					&mail_max) < 0)
+			return;
+	}
+	client->rcpt_max = rcpt_max;
+	client->mail_max = mail_max;
+}
+
 /* Takes one line of the reply to EHLO. */
 static void
 take_keyword(struct client *client, const char *line, size_t len)
@@ -50,6 +103,7 @@ take_keyword(struct client *client, const char *line, size_t len)
 		{"STARTTLS", CLIENT_STARTTLS},
 		{"REQUIRETLS", CLIENT_REQUIRETLS},
 		{"AUTH", CLIENT_AUTH},
+		{"LIMITS", CLIENT_LIMITS},
 	};
 	char digits[20];
 	size_t word_len = 0, i, used = 0;
@@ -65,6 +119,8 @@ take_keyword(struct client *client, const char *line, size_t len)
 	client->capabilities |= known[i].capability;
 	if (known[i].capability == CLIENT_AUTH)
 		take_mechanisms(client, line + word_len, len - word_len);
+	if (known[i].capability == CLIENT_LIMITS)
+		take_limits(client, line + word_len, len - word_len);
 	if (known[i].capability != CLIENT_SIZE)
 		return;
 	for (i = word_len + 1; i < len && line[i] >= '0' && line[i] <= '9' &&
@@ -85,6 +141,7 @@ take_keywords(struct client *client)
 	client->capabilities = CLIENT_ESMTP;
 	client->mechanisms = 0;
 	client->size_limit = 0;
+	client->rcpt_max = client->mail_max = 0;
 	/* The first line is the server's name. */
 	if (!reply_next_line(&client->reply, &at, &line, &len))
 		return;

@@ -16,6 +16,7 @@ struct transfer {
 	struct client *client;
 	struct client_message *message;
 	size_t next; /* the first recipient not yet looked at */
+	size_t sent; /* RCPT commands */
 	size_t accepted;
 	int mail_open; /* the reply to MAIL has not been read */
 	int mail_refused;
@@ -155,48 +156,6 @@ check(struct transfer *transfer)
 	return 1;
 }
 
-/* Whether a DSN parameter (as it came in, in xtext) can be sent on. */
-static int
-is_word(const char *text)
-{
-	if (text == NULL || *text == '\0')
-		return 0;
-	for (; *text != '\0'; text++)
-		if (*text <= ' ' || *text > '~')
-			return 0;
-	return 1;
-}
-
-static int
-put_mail(struct transfer *transfer)
-{
-	struct client *client = transfer->client;
-	const struct client_message *message = transfer->message;
-	unsigned can = client->capabilities;
-	int dsn = (can & CLIENT_DSN) != 0;
-	int envid = dsn && is_word(message->envid);
-	char size[32] = "";
-
-	if (can & CLIENT_SIZE)
-		snprintf(size, sizeof size, " SIZE=%llu",
-			(unsigned long long)transfer->wire_octets);
-	transfer->mail_open = 1;
-	client->transaction = 1;
-	return client_put(client, "MAIL FROM:<%s>%s%s%s%s%s%s%s",
-		strcmp(message->reverse_path, ENVELOPE_DOUBLE_BOUNCE) == 0
-			? ""
-			: message->reverse_path,
-		size,
-		(can & CLIENT_8BITMIME) && transfer->has_8bit ? " BODY=8BITMIME"
-							      : "",
-		message->smtputf8 ? " SMTPUTF8" : "",
-		message->requiretls ? " REQUIRETLS" : "",
-		!dsn || message->ret == 0 ? ""
-		: message->ret == 1	  ? " RET=FULL"
-					  : " RET=HDRS",
-		envid ? " ENVID=" : "", envid ? message->envid : "");
-}
-
 /*
  * Takes the reply to MAIL. Returns 0 if the transaction goes on (mail_refused
  * perhaps), or -1 if the connection is lost: nothing is told, another may take
@@ -225,30 +184,6 @@ take_mail_reply(struct transfer *transfer)
 		tell_all(transfer, outcome_of(class), 1);
 	}
 	return 0;
-}
-
-static int
-put_rcpt(struct transfer *transfer, size_t index)
-{
-	const struct client_recipient *recipient =
-		&transfer->message->recipient[index];
-	int dsn = (transfer->client->capabilities & CLIENT_DSN) != 0;
-	int orcpt = dsn && is_word(recipient->orcpt);
-	unsigned notify = dsn ? recipient->notify : 0;
-	char words[64] = "";
-
-	if (notify & 1)
-		snprintf(words, sizeof words, " NOTIFY=NEVER");
-	else if (notify & 14)
-		snprintf(words, sizeof words, " NOTIFY=%s%s%s%s%s",
-			notify & 2 ? "SUCCESS" : "",
-			(notify & 2) && (notify & 12) ? "," : "",
-			notify & 4 ? "FAILURE" : "",
-			(notify & 4) && (notify & 8) ? "," : "",
-			notify & 8 ? "DELAY" : "");
-	return client_put(transfer->client, "RCPT TO:<%s>%s%s%s",
-		recipient->address, words, orcpt ? " ORCPT=" : "",
-		orcpt ? recipient->orcpt : "");
 }
 
 /* Whether a refusal says "no more recipients now", not "not this one": RFC 5321
@@ -288,24 +223,43 @@ take_rcpt_reply(struct transfer *transfer, size_t index)
 	return 0;
 }
 
-/* Chooses the next recipients to be sent at once. Returns how many; *last is
- * set if there are none after them. */
+/* Octets of a RCPT command, or a few more. */
+static size_t
+rcpt_octets(const struct client_recipient *recipient)
+{
+	size_t orcpt = recipient->orcpt != NULL ? strlen(recipient->orcpt) : 0;
+
+	return strlen(recipient->address) + orcpt + 64;
+}
+
+/*
+ * Chooses the next recipients to be sent at once: so few that the system takes
+ * them even if the server reads nothing before its replies are read. Returns how
+ * many; *last is set if there are none after them in this transaction.
+ */
 static size_t
 choose(struct transfer *transfer, size_t batch[CLIENT_BATCH], int *last)
 {
 	const struct client_message *message = transfer->message;
-	size_t max = transfer->client->capabilities & CLIENT_PIPELINING
-			     ? CLIENT_BATCH
-			     : 1;
-	size_t count = 0;
+	const struct client *client = transfer->client;
+	size_t max =
+		client->capabilities & CLIENT_PIPELINING ? CLIENT_BATCH : 1;
+	size_t count = 0, octets = 0;
 
 	*last = 0;
 	for (; transfer->next < message->recipients; transfer->next++) {
-		if (!is_pending(&message->recipient[transfer->next]))
+		const struct client_recipient *recipient =
+			&message->recipient[transfer->next];
+
+		if (!is_pending(recipient))
 			continue;
-		if (count == max)
+		if (client->rcpt_max > 0 && transfer->sent == client->rcpt_max)
+			break;
+		octets += rcpt_octets(recipient);
+		if (count == max || (count > 0 && octets > CLIENT_BATCH_OCTETS))
 			return count;
 		batch[count++] = transfer->next;
+		transfer->sent++;
 	}
 	*last = 1;
 	return count;
@@ -321,7 +275,8 @@ send_batch(
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		put_rcpt(transfer, batch[i]);
+		client_put_rcpt(
+			client, &transfer->message->recipient[batch[i]]);
 	if (last && (client->capabilities & CLIENT_PIPELINING)) {
 		client_put(client, "DATA");
 		transfer->data_sent = 1;
@@ -342,7 +297,11 @@ send_envelope(struct transfer *transfer)
 	size_t batch[CLIENT_BATCH], count;
 	int last = 0;
 
-	put_mail(transfer);
+	transfer->mail_open = 1;
+	client->transaction = 1;
+	client->mails++;
+	client_put_mail(client, transfer->message, transfer->wire_octets,
+		transfer->has_8bit);
 	if (!(client->capabilities & CLIENT_PIPELINING) &&
 		take_mail_reply(transfer) == -1)
 		return -1;

@@ -47,6 +47,15 @@ client_next_host(struct client *client, int class, const char *when);
  * offers. Results as client_greet's. */
 enum client_result client_hello(struct client *client, const char *name);
 
+/* Puts MAIL, with SIZE=wire_octets and BODY if the server offers them. As
+ * client_put. */
+int client_put_mail(struct client *client, const struct client_message *message,
+	uint64_t wire_octets, int has_8bit);
+
+/* Puts RCPT. */
+int client_put_rcpt(
+	struct client *client, const struct client_recipient *recipient);
+
 /*
  * Reads all of the content: counts its octets on the wire (for SIZE=) and sets
  * *has_8bit if there is one from 0x80 on (else leaves it). Returns 0, or -1 if it

@@ -14,6 +14,11 @@
 /* After no host could be reached, mail that waits is not tried again for this
  * time, but gets the same answer: one probe is enough. */
 #define DOWN_MS 60000
+/* Transactions over one connection, unless the server wants fewer, and its age:
+ * servers behind one name get their turns, and what a server holds for us is given
+ * back now and then. */
+#define CONNECTION_MAILS_MAX 1000
+#define CONNECTION_AGE_MS (10 * 60 * 1000)
 
 /* What came of one address. */
 enum attempt {
@@ -289,8 +294,10 @@ try_address(struct reach *way, const struct mx_address *address, bool in_clear)
 	attempt = encrypt(way, address, text, in_clear);
 	if (attempt == ATTEMPT_OK && way->target.words.auth[0] != 0)
 		attempt = log_in(way);
-	if (attempt == ATTEMPT_OK)
+	if (attempt == ATTEMPT_OK) {
 		way->is_used = false;
+		way->since_ms = deadline_now_ms();
+	}
 	return attempt;
 }
 
@@ -313,11 +320,24 @@ try_all(struct reach *way)
 	return false;
 }
 
+/* Whether the connection has served its time. */
+static bool
+is_worn_out(const struct reach *way)
+{
+	const struct client *client = &way->client;
+
+	return client->mails >= CONNECTION_MAILS_MAX ||
+	       (client->mail_max > 0 && client->mails >= client->mail_max) ||
+	       deadline_now_ms() - way->since_ms > CONNECTION_AGE_MS;
+}
+
 bool
 reach_open(struct reach *way, const char *destination, bool needs_tls)
 {
 	way->is_short = false;
 	way->needs_tls = needs_tls;
+	if (way->client.fd >= 0 && is_worn_out(way))
+		reach_close(way);
 	if (way->client.fd >= 0)
 		return true;
 	if (deadline_left_ms(way->down_until_ms) > 0)

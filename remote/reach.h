@@ -39,6 +39,7 @@ struct reach {
 	struct login login;   /* of auth=; else zero */
 	struct client client; /* client.fd -1: not connected */
 	bool is_used;	      /* a message has gone over this connection */
+	int64_t since_ms;     /* when it was opened */
 	bool needs_tls;	      /* the message at hand must not go in clear */
 	struct mx_list hosts;
 	bool has_hosts;
@@ -58,7 +59,8 @@ void reach_start(struct reach *way, const struct reach_options *options,
 	int secrets, int error);
 
 /*
- * True if a connection stands. Otherwise nobody can be reached for now:
+ * True if a connection stands; one that is old, or has had as many messages as it
+ * is to have, is closed for another. Otherwise nobody can be reached for now:
  * down_outcome, down_text and is_short say more. needs_tls: the message at hand
  * is better deferred than sent in clear, and the connection is not opened again
  * in clear for it.

@@ -92,6 +92,7 @@ send_message(struct worker *worker, struct sending *sending)
 		switch (client_send_message(&way->client, &sending->message)) {
 		case CLIENT_OK:
 			way->is_used = true;
+			tries++; /* nothing was lost; the rest gets fewer */
 			break;
 		case CLIENT_CLOSE:
 			sending->job.reach = JOB_BROKE;

@@ -36,8 +36,9 @@ class Routed(Instance):
         self.control("smtproutes", "".join(line + "\n" for line in self.lines))
         self.restart("queue-runner")
 
-    def inject(self, domain, subject=None):
-        run = self.run("sendmail", "-i", "-f", "a@x.test", f"b@{domain}",
+    def inject(self, domain, subject=None, names=("b",)):
+        run = self.run("sendmail", "-i", "-f", "a@x.test",
+                       *(f"{name}@{domain}" for name in names),
                        input=f"Subject: {subject or domain}\n\nbody\n".encode())
         if run.returncode != 0:
             raise RuntimeError(run.stderr)

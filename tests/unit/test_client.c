@@ -136,6 +136,21 @@ static const struct row ROWS[] = {
 			      "<452 4.5.3 too many\n<552 too many\n" GO BODY OK
 			      ">QUIT\n",
 		CLIENT_OK, CLIENT_OK, "RAA", "250", NULL, 0, 0, 0},
+	{"LIMITS",
+		"<220 hi\n>EHLO me.test\n<250-hi\n<250-PIPELINING\n<250 "
+		"LIMITS MAILMAX=9 X=? rcptmax=2\n" MAIL TO(0)
+			TO(1) ">DATA\n-\n" OK OK OK GO BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RRA", "250", NULL, 0, 0, 0},
+	{"LIMITS that are none",
+		"<220 hi\n>EHLO me.test\n<250-hi\n<250-PIPELINING\n<250 "
+		"LIMITS RCPTMAX=1 MAILMAX=01\n" MAIL TO(0)
+			TO(1) ">DATA\n" OK OK OK GO BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RR", "250", NULL, 0, 0, 0},
+	{"LIMITS of nothing",
+		"<220 hi\n>EHLO me.test\n<250-hi\n<250-PIPELINING\n<250 "
+		"LIMITS RCPTMAX=0\n" MAIL TO(0)
+			TO(1) ">DATA\n" OK OK OK GO BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RR", "250", NULL, 0, 0, 0},
 	{"too many, one by one",
 		PLAIN MAIL OK TO(0) OK TO(1) "<552 too many\n>DATA\n" GO BODY OK
 					     ">QUIT\n",

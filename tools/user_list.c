@@ -47,6 +47,24 @@ find_tool(const char *called)
 	return &tools[0];
 }
 
+/* Whether each argument that looks like an option is one of the tool's: what is
+ * wrong with the call is said before anything is opened. */
+static bool
+knows_options(const struct tool *tool, int count, char **argument)
+{
+	for (int i = 0; i < count; i++) {
+		size_t length = strlen(argument[i]);
+		const char *found = strstr(tool->usage, argument[i]);
+
+		if (argument[i][0] == '-' &&
+			(found == NULL || argument[i][1] != '-' ||
+				length == 2 ||
+				strchr(" ]", found[length]) == NULL))
+			return false;
+	}
+	return true;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -56,7 +74,9 @@ main(int argc, char **argv)
 	int status = STATUS_MISUSE;
 
 	umask(077);
-	if (home_open(&admin.home, admin.why, sizeof admin.why) < 0)
+	if (!knows_options(tool, admin.count, admin.argument))
+		status = ADMIN_USAGE;
+	else if (home_open(&admin.home, admin.why, sizeof admin.why) < 0)
 		status = STATUS_TEMPORARY;
 	else if (!admin.home.is_private && geteuid() != 0)
 		snprintf(admin.why, sizeof admin.why, "only root can do that");

@@ -334,6 +334,8 @@ def sendmail_refuses(host):
     ended(without(host, "</", "sendmail", to), 74, "standard input",
           "sendmail with a folder as input")
     nothing_came(host, "nothing was queued")
+    aliases = host.control("aliases", "a: b@c.test\n")
+    host.control("aliasfile", aliases + "\n")
     for name in ("mailq", "newaliases"):
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)

@@ -104,6 +104,9 @@ remote = remote/remote.o remote/destinations.o remote/lines.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o
 route-show = remote/route_show.o tools/json.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o remote/route_words.o
+smtp-probe = remote/smtp_probe.o remote/client.o remote/client_hello.o \
+	remote/client_tls.o remote/dns.o remote/dns_message.o remote/mx.o \
+	remote/route.o remote/route_words.o
 lookup = remote/lookup.o remote/idn.o remote/dns.o remote/dns_message.o
 local = local/local.o local/jobs.o local/deliveries.o local/stayers.o \
 	local/work.o local/resolve_ask.o local/warden_ask.o \
@@ -178,7 +181,7 @@ user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o tools/users_stor
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
-	smtp-why address-why route-show users-compile forward vacation maildir2mbox
+	smtp-why address-why route-show smtp-probe users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
 	user-list tls-client tlsd lmtp-deliver
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
@@ -241,7 +244,7 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 
 # A program is its list of objects; the map beside it says what else came in.
 $(BUILD)/remote: LIBRARIES = $(RESOLV) $(MD5)
-$(BUILD)/route-show: LIBRARIES = $(RESOLV)
+$(BUILD)/route-show $(BUILD)/smtp-probe: LIBRARIES = $(RESOLV)
 $(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
 $(TLS_PROGRAMS:%=$(BUILD)/%): LIBRARIES = $(TLS)
 $(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd $(BUILD)/user-list: LIBRARIES = $(CRYPT) $(MD5)

@@ -14,7 +14,8 @@ from tap import Tap
 
 tap = Tap()
 # Reads what another program reads, and its page says which.
-REFERS = {"smtp-why": "smtpd", "route-show": "remote"}
+REFERS = {"smtp-why": "smtpd", "route-show": "remote",
+          "smtp-probe": "remote"}
 # Files of control/ that are no settings of a table: who reads them.
 OTHERS = {"ids": "lib/home.c", "private": "lib/home.c"}
 

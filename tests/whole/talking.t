@@ -121,7 +121,28 @@ def outcomes():
                      f"{words}: which gets it later, the others not again")
 
 
+def probed():
+    """What smtp-probe shows."""
+    with Server(greeting=b"220-\x1b[1mhello\r\n220 sink.test\r\n",
+                extensions=["SIZE 1000"]) as server:
+        run = host.run("smtp-probe", f"127.0.0.1:{server.port}")
+        tap.ended(run, 0, "", "smtp-probe")
+        text = run.stdout.decode("latin-1")
+        tap.ok("220-?[1mhello\n" in text, "the greeting, safe to see", text)
+        tap.ok("250 SIZE 1000\n" in text, "the extensions", text)
+        wait_for(lambda: server.sessions[0].ended)
+        tap.same(server.sessions[0].verbs(), [b"EHLO", b"QUIT"],
+                 "EHLO and QUIT is all it says")
+        port = server.port
+    run = host.run("smtp-probe", f"[127.0.0.1]:{port}")
+    tap.ended(run, 111, "", "a port where nobody listens")
+    tap.ok(b"no connection" in run.stdout, "…is said so", run.stdout)
+    for bad in [], ["--help"], ["a b"], ["127.0.0.1:0"], ["x:25:25"]:
+        run = host.run("smtp-probe", *bad)
+        tap.ended(run, 100, "usage|expected", f"{bad}")
+
+
 with Routed() as host:
-    for case in (recipients, transactions, closes, outcomes):
+    for case in (recipients, transactions, closes, outcomes, probed):
         tap.case(case)
 tap.done()

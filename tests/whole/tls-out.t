@@ -250,6 +250,15 @@ def requiretls():
     broken.close()
 
 
+def probed():
+    """smtp-probe shows TLS."""
+    with Server(tls=authority.issue("127.0.0.1")) as server:
+        run = host.run("smtp-probe", f"127.0.0.1:{server.port}")
+        text = run.stdout.decode("latin-1")
+        tap.ok("TLSv1.3" in text and "verified for that name" in text,
+               "smtp-probe tells protocol and certificate", text)
+
+
 def without_service():
     """Where tls-client does not run, may means clear, and must waits."""
     host.turn("tls-client", False)
@@ -273,7 +282,7 @@ try:
         host.control("tlsauthorities", authority.file + "\n")
         host.restart("tls-client")
         for case in (policies, servers, forgets, client_certificate,
-                     requiretls, without_service):
+                     requiretls, probed, without_service):
             tap.case(case)
 finally:
     shutil.rmtree(folder, ignore_errors=True)

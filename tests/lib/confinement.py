@@ -286,7 +286,8 @@ def requests(host):
                             front, "queue-delete", name)
     tap.ok(status == 0 and not os.path.exists(held),
            "a member of keep-read may", (status, words))
-    tap.ok(f"request: delete msg {name} uid {uid}: deleted"
-           in host.log("queue-runner"), "and the log says who it was")
+    tap.ok(wait_for(lambda: f"request: delete msg {name} uid {uid}: deleted"
+                    in host.log("queue-runner"), 10),
+           "and the log says who it was")
     left = os.listdir(folder)
     tap.same(left, [], "no request is left")

@@ -84,7 +84,10 @@ struct client {
 	/* LIMITS (RFC 9422), 0 for none: recipients in a transaction, and
 	 * transactions over a connection, which the caller keeps. */
 	unsigned rcpt_max, mail_max;
-	unsigned mails;	  /* transactions so far */
+	unsigned mails; /* transactions so far */
+	int helo_only; /* the caller's, after client_start: not a word of EHLO */
+	int ehlo_lost;	  /* the connection ended at EHLO: HELO over another may
+			  do (RFC 5321 section 3.2) */
 	int broken;	  /* the connection is out of step or lost */
 	int transaction;  /* MAIL was sent, and no end has come */
 	int is_encrypted; /* TLS: nothing passes in clear any more */

@@ -149,25 +149,36 @@ take_keywords(struct client *client)
 		take_keyword(client, line, len);
 }
 
-enum client_result
-client_hello(struct client *client, const char *name)
+static enum client_result
+say_helo(struct client *client, const char *name)
 {
 	int class;
 
-	client_put(client, "EHLO %s", name);
-	class = client_reply(client, client->timeouts.mail_ms);
-	if (class == 2) {
-		take_keywords(client);
-		return CLIENT_OK;
-	}
-	if (class != 5 || client->broken)
-		return client_next_host(client, class, "after EHLO");
 	client_put(client, "HELO %s", name);
 	class = client_reply(client, client->timeouts.mail_ms);
 	if (class != 2)
 		return client_next_host(client, class, "after HELO");
 	client->capabilities = client->mechanisms = 0;
 	return CLIENT_OK;
+}
+
+enum client_result
+client_hello(struct client *client, const char *name)
+{
+	int class;
+
+	if (client->helo_only)
+		return say_helo(client, name);
+	client_put(client, "EHLO %s", name);
+	class = client_reply(client, client->timeouts.mail_ms);
+	if (class == 2) {
+		take_keywords(client);
+		return CLIENT_OK;
+	}
+	client->ehlo_lost = class == -1;
+	if (class != 5 || client->broken)
+		return client_next_host(client, class, "after EHLO");
+	return say_helo(client, name);
 }
 
 enum client_result

@@ -25,6 +25,7 @@ enum attempt {
 	ATTEMPT_OK,
 	ATTEMPT_NEXT,	/* another address may do */
 	ATTEMPT_CLEAR,	/* the same one, without TLS */
+	ATTEMPT_HELO,	/* the same one, without EHLO */
 	ATTEMPT_NO_USE, /* no address will do */
 };
 
@@ -263,10 +264,21 @@ log_in(struct reach *way)
 	return refuse(way, ATTEMPT_NO_USE);
 }
 
+/* Whether a server without extensions is of use at all. */
+static bool
+may_say_helo(const struct reach *way)
+{
+	enum route_tls policy = way->target.words.tls;
+
+	return (policy == ROUTE_TLS_NONE || policy == ROUTE_TLS_MAY) &&
+	       way->target.words.auth[0] == 0 && !way->needs_tls;
+}
+
 /* Connects to one address, and brings the connection to where mail can be
  * sent. Unless ATTEMPT_OK down_text says why not. */
 static enum attempt
-try_address(struct reach *way, const struct mx_address *address, bool in_clear)
+try_address(struct reach *way, const struct mx_address *address,
+	enum attempt before)
 {
 	struct client *client = &way->client;
 	struct sockaddr_storage source;
@@ -289,9 +301,12 @@ try_address(struct reach *way, const struct mx_address *address, bool in_clear)
 	client_start(client, fd, address->host, text, &way->options->timeouts);
 	/* A 5xx greeting speaks of that host, not of the recipients: another
 	 * host, or another day, may do. */
+	client->helo_only = before == ATTEMPT_HELO;
 	if (client_greet(client, way->options->helo) != CLIENT_OK)
-		return refuse(way, ATTEMPT_NEXT);
-	attempt = encrypt(way, address, text, in_clear);
+		return refuse(way, client->ehlo_lost && may_say_helo(way)
+					   ? ATTEMPT_HELO
+					   : ATTEMPT_NEXT);
+	attempt = encrypt(way, address, text, before == ATTEMPT_CLEAR);
 	if (attempt == ATTEMPT_OK && way->target.words.auth[0] != 0)
 		attempt = log_in(way);
 	if (attempt == ATTEMPT_OK) {
@@ -308,10 +323,10 @@ try_all(struct reach *way)
 	way->down_outcome = OUTCOME_DEFERRED;
 	for (; way->at < way->hosts.count && !way->is_short; way->at++) {
 		const struct mx_address *address = &way->hosts.entry[way->at];
-		enum attempt attempt = try_address(way, address, false);
+		enum attempt attempt = try_address(way, address, ATTEMPT_OK);
 
-		if (attempt == ATTEMPT_CLEAR)
-			attempt = try_address(way, address, true);
+		if (attempt == ATTEMPT_CLEAR || attempt == ATTEMPT_HELO)
+			attempt = try_address(way, address, attempt);
 		if (attempt == ATTEMPT_OK)
 			return true;
 		if (attempt == ATTEMPT_NO_USE)

@@ -121,6 +121,22 @@ def outcomes():
                      f"{words}: which gets it later, the others not again")
 
 
+def old():
+    """A server that cannot stand EHLO."""
+    with Server(script={b"EHLO": lambda session, line: session.end() or b""}
+                ) as server:
+        domains = host.route(server), host.route(server, "tls=must")
+        host.load()
+        for domain in domains:
+            host.inject(domain)
+        tap.ok("success" in host.result(domains[0]), "it is told HELO",
+               host.logs())
+        tap.ok("4.4.2" in host.result(domains[1], "deferral"),
+               "but not where TLS is demanded", host.logs())
+        tap.same([session.verbs() for session in server.sessions].count(
+            [b"EHLO"]), 2, "over another connection")
+
+
 def probed():
     """What smtp-probe shows."""
     with Server(greeting=b"220-\x1b[1mhello\r\n220 sink.test\r\n",
@@ -143,6 +159,6 @@ def probed():
 
 
 with Routed() as host:
-    for case in (recipients, transactions, closes, outcomes, probed):
+    for case in (recipients, transactions, closes, outcomes, old, probed):
         tap.case(case)
 tap.done()

@@ -214,6 +214,7 @@ class Host:
                 ("private", ""), ("me", "keepmail.test\n"),
                 ("locals", "keepmail.test\n"), ("rcpthosts", "keepmail.test\n"),
                 ("helohost", self.name + "\n"), ("allowlocaladdresses", "1\n"),
+                ("authclearpop3", "1\n"),
                 ("queuefree", "0\n"), ("queuereserve", "0\n"),
                 ("queuefreeinodes", "0\n"),
                 ("smtproutes", f"far.test:127.0.0.1:{self.peer.port}\n")):

@@ -55,7 +55,7 @@ send_on(const char *word, const char *sender_variable, char *const *address)
 static int
 forward(int argc, char **argv)
 {
-	if (argc < 2)
+	if (argc < 2 || (argv[1][0] == '-' && strchr(argv[1], '@') == NULL))
 		return usage("forward address ...");
 	return send_on("forward", "NEWSENDER", argv + 1);
 }

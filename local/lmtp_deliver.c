@@ -282,16 +282,16 @@ is_path(const char *text, unsigned flags)
 int
 main(int argc, char **argv)
 {
+	if (argc < 2 || argc > 3 || argv[1][0] == '-') {
+		fputs("usage: lmtp-deliver PATH | HOST:PORT [recipient]\n",
+			stderr);
+		return STATUS_TEMPORARY;
+	}
 	struct session *session = calloc(1, sizeof *session);
 	const char *sender = command_variable("SENDER");
 	const char *recipient =
 		argc == 3 ? argv[2] : command_variable("RECIPIENT");
 
-	if (argc < 2 || argc > 3) {
-		fputs("usage: lmtp-deliver PATH | HOST:PORT [recipient]\n",
-			stderr);
-		return STATUS_TEMPORARY;
-	}
 	if (session == NULL || sender == NULL || recipient == NULL)
 		return STATUS_TEMPORARY;
 	if (strcmp(sender, "#@[]") == 0)

@@ -135,11 +135,12 @@ int
 main(int argc, char **argv)
 {
 	(void)argv;
-	const char *maildir = command_variable("MAILDIR");
-	const char *mbox = command_variable("MAIL");
+	const char *maildir = argc > 1 ? NULL : command_variable("MAILDIR");
+	const char *mbox = argc > 1 ? NULL : command_variable("MAIL");
 
-	if (argc > 1 || maildir == NULL || mbox == NULL) {
-		fputs("usage: MAILDIR=folder MAIL=file maildir2mbox\n", stderr);
+	if (maildir == NULL || mbox == NULL) {
+		fputs("usage: maildir2mbox, with $MAILDIR and $MAIL set\n",
+			stderr);
 		return STATUS_MISUSE;
 	}
 	umask(077);

@@ -227,13 +227,14 @@ main(int argc, char **argv)
 {
 	struct vacation vacation = {.names = 0};
 	struct options options;
-	const char *sender = command_variable("SENDER"), *why;
-	const char *recipient = command_variable("RECIPIENT");
+	const char *why;
 	size_t length;
 
 	int status = read_options(argc, argv, &options, &vacation);
 	if (status != 0)
 		return status;
+	const char *sender = command_variable("SENDER");
+	const char *recipient = command_variable("RECIPIENT");
 	if (sender == NULL || recipient == NULL ||
 		vacation_add_name(&vacation, recipient) < 0)
 		return STATUS_TEMPORARY;

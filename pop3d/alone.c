@@ -82,7 +82,7 @@ main(int argc, char **argv)
 	log_start("pop3d-session");
 	if (descriptors_ensure_standard() < 0)
 		return STATUS_TEMPORARY;
-	if (argc > 2) {
+	if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
 		log_line("usage: pop3d-session [Maildir]");
 		return STATUS_MISUSE;
 	}

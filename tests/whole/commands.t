@@ -418,6 +418,8 @@ def unreadable(host, folder):
 
 # Those that speak with a client on 0 and 1 take no notice of arguments.
 QUIET = ("smtpd", "pop3d")
+# Elsewhere than 100: a wrong call in .qmail must not make mail fail.
+USAGE_STATUS = {"sendmail": 64, "vacation": 111, "lmtp-deliver": 111}
 
 
 def usage():
@@ -433,7 +435,7 @@ def usage():
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, timeout=30, cwd="/",
                              env={"KEEPMAIL": "/nonexistent"})
-        ended(run, 64 if name == "sendmail" else 100, f"usage: {name}",
+        ended(run, USAGE_STATUS.get(name, 100), f"usage: {name}",
               f"{name} with an unknown option")
         tap.same(run.stdout, b"", "says so on stderr alone")
         [page] = glob.glob(os.path.join(TOP, "*", name + ".[1-9]"))
@@ -442,7 +444,11 @@ def usage():
         synopsis = manual.split(".Sh SYNOPSIS")[1].split(".Sh DESCRIPTION")[0]
         told = set(re.findall(r" -(-?[\w-]+)", run.stderr.decode().split(
             "usage:", 1)[1].replace("[-", " -")))
-        known = set(re.findall(r"(?:Fl|\|) (-?[\w-]+)", synopsis))
+        # A page of several has the synopsis of each in turn.
+        own = re.search(rf"^\.Nm {name}\n(.*?)(?=^\.Nm|\Z)", synopsis,
+                        re.M | re.S)
+        known = set(re.findall(r"(?:Fl|\|(?= -)) (-?[\w-]+)",
+                               own.group(1) if own else synopsis))
         known = {letter for word in known
                  for letter in ([word] if word.startswith("-") or word == "bp"
                                 else word)}

@@ -236,8 +236,13 @@ encrypt(struct reach *way, const struct mx_address *address, const char *text,
 		return ATTEMPT_OK;
 	case CLIENT_TLS_NOT_HERE:
 	case CLIENT_TLS_REFUSED:
-		return must ? refuse(way, ATTEMPT_NEXT) : ATTEMPT_OK;
+		/* what is offered may be had another day */
+		way->is_for_tls = !must && way->needs_tls &&
+				  client->capabilities & CLIENT_STARTTLS;
+		return must || way->is_for_tls ? refuse(way, ATTEMPT_NEXT)
+					       : ATTEMPT_OK;
 	case CLIENT_TLS_FAILED:
+		way->is_for_tls = !must && way->needs_tls;
 		if (must || way->needs_tls || way->target.words.auth[0] != 0)
 			return refuse(way, ATTEMPT_NEXT);
 		log_line("%s; once more in clear", client->text);
@@ -285,6 +290,7 @@ try_address(struct reach *way, const struct mx_address *address,
 	enum attempt attempt;
 	char text[64];
 
+	way->is_for_tls = false;
 	mx_address_text(&address->address, text, sizeof text);
 	int fd = client_connect(&address->address,
 		find_source(&way->target.words, address->address.ss_family,
@@ -335,6 +341,15 @@ try_all(struct reach *way)
 	return false;
 }
 
+/* Whether the message at hand may have TLS over another connection than this. */
+static bool
+is_too_clear(const struct reach *way)
+{
+	return way->needs_tls && !way->client.is_encrypted &&
+	       way->client.capabilities & CLIENT_STARTTLS &&
+	       way->target.words.tls != ROUTE_TLS_NONE;
+}
+
 /* Whether the connection has served its time. */
 static bool
 is_worn_out(const struct reach *way)
@@ -350,8 +365,9 @@ bool
 reach_open(struct reach *way, const char *destination, bool needs_tls)
 {
 	way->is_short = false;
+	way->is_for_tls = false;
 	way->needs_tls = needs_tls;
-	if (way->client.fd >= 0 && is_worn_out(way))
+	if (way->client.fd >= 0 && (is_worn_out(way) || is_too_clear(way)))
 		reach_close(way);
 	if (way->client.fd >= 0)
 		return true;
@@ -360,6 +376,8 @@ reach_open(struct reach *way, const char *destination, bool needs_tls)
 	if (take_route(way, destination) && find_hosts(way) && try_all(way))
 		return true;
 	way->has_hosts = false;
+	/* other messages can be sent there */
+	way->is_short |= way->is_for_tls;
 	if (!way->is_short)
 		way->down_until_ms = deadline_after_ms(DOWN_MS);
 	return false;

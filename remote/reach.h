@@ -44,8 +44,9 @@ struct reach {
 	struct mx_list hosts;
 	bool has_hosts;
 	int64_t found_ms;
-	unsigned at;   /* the address in use, or to be tried next */
-	bool is_short; /* no connection, but that is not the hosts' fault */
+	unsigned at;	 /* the address in use, or to be tried next */
+	bool is_short;	 /* no connection, but that is not the hosts' fault */
+	bool is_for_tls; /* none for needs_tls alone, at the last address */
 	int64_t down_until_ms;
 	enum outcome down_outcome; /* what that means for recipients */
 	char down_text[OUTCOME_TEXT_MAX + 1];
@@ -62,8 +63,8 @@ void reach_start(struct reach *way, const struct reach_options *options,
  * True if a connection stands; one that is old, or has had as many messages as it
  * is to have, is closed for another. Otherwise nobody can be reached for now:
  * down_outcome, down_text and is_short say more. needs_tls: the message at hand
- * is better deferred than sent in clear, and the connection is not opened again
- * in clear for it.
+ * is better deferred than sent in clear: no connection is opened in clear for it
+ * where TLS is offered, and one that stands is closed.
  */
 bool reach_open(struct reach *way, const char *destination, bool needs_tls);
 

@@ -259,6 +259,30 @@ def probed():
                "smtp-probe tells protocol and certificate", text)
 
 
+def requiretls_in_clear():
+    """What could be had another day, but not now, defers."""
+    good = authority.issue("mx.test")
+    unready = Server(tls=good, starttls=b"454 4.7.0 not now\r\n",
+                     extensions=["REQUIRETLS"])
+    not_now = host.route(unready)
+    broken = Server(tls=good, handshake="close", extensions=["REQUIRETLS"])
+    both = host.route(broken)
+    host.load()
+    inject_requiretls(not_now)
+    line = host.result(not_now)
+    tap.ok("deferral: 454" in line,
+           "REQUIRETLS, STARTTLS refused for now: waits", line or host.logs())
+    host.inject(both)
+    went("REQUIRETLS, another message before", broken, both, False, "taken")
+    inject_requiretls(both)
+    line = host.result(both, number=2)
+    tap.ok("deferral: 4." in line and "handshake failed" in line,
+           "REQUIRETLS, a connection in clear stands: waits", line)
+    tap.same(len(broken.messages), 1, "and is not sent over it")
+    unready.close()
+    broken.close()
+
+
 def without_service():
     """Where tls-client does not run, may means clear, and must waits."""
     host.turn("tls-client", False)
@@ -270,6 +294,12 @@ def without_service():
         host.inject(must)
         went("no tls-client, no words", one, may, False, "taken (host")
         waits("no tls-client, tls=must", two, must, "no TLS to be had here")
+    with Server(tls=pair, after_tls=["REQUIRETLS"]) as three:
+        verify = host.route(three, "name=mx.test")
+        host.load()
+        inject_requiretls(verify)
+        waits("no tls-client, REQUIRETLS", three, verify,
+              "no TLS to be had here")
     host.turn("tls-client", True)
 
 
@@ -282,7 +312,8 @@ try:
         host.control("tlsauthorities", authority.file + "\n")
         host.restart("tls-client")
         for case in (policies, servers, forgets, client_certificate,
-                     requiretls, probed, without_service):
+                     requiretls, requiretls_in_clear, probed,
+                     without_service):
             tap.case(case)
 finally:
     shutil.rmtree(folder, ignore_errors=True)

@@ -345,8 +345,10 @@ try_all(struct reach *way)
 static bool
 is_too_clear(const struct reach *way)
 {
-	return way->needs_tls && !way->client.is_encrypted &&
-	       way->client.capabilities & CLIENT_STARTTLS &&
+	const struct client *client = &way->client;
+
+	return way->needs_tls && !client->is_encrypted &&
+	       (client->capabilities & CLIENT_STARTTLS || client->helo_only) &&
 	       way->target.words.tls != ROUTE_TLS_NONE;
 }
 

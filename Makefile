@@ -159,6 +159,10 @@ smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
 	smtpd/patterns.o smtpd/moved.o smtpd/idn.o smtpd/verdict.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
+control-show = tools/control_show.o tools/control_table.o \
+	tools/control_lists.o remote/route.o remote/route_words.o \
+	smtpd/verdict.o smtpd/moved.o smtpd/patterns.o \
+	smtpd/senders.o smtpd/tlsclients.o smtpd/idn.o remote/lookup_ask.o
 address-why = tools/address_why.o tools/json.o local/resolve_ask.o \
 	local/resolve_explain.o
 user-list = tools/user_list.o tools/users_admin.o tools/users_list.o \
@@ -181,7 +185,7 @@ user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o tools/users_stor
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
-	smtp-why address-why route-show smtp-probe users-compile forward vacation maildir2mbox
+	smtp-why control-show address-why route-show smtp-probe users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
 	user-list tls-client tlsd lmtp-deliver
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
@@ -190,6 +194,7 @@ ADMIN = domain-add domain-del domain-list alias-add user-del user-set \
 	user-export user-import
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
 	queue-route
+CONTROLS = control-check
 COMMANDS = condredirect bouncesaying except preline qreceipt
 # Programs that link OpenSSL; no other does.
 TLS_PROGRAMS = tls-client tlsd
@@ -212,10 +217,14 @@ FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
 	format format-check clean always
 
 all: $(PROGRAMS:%=$(BUILD)/%) $(REQUESTS:%=$(BUILD)/%) \
-	$(COMMANDS:%=$(BUILD)/%) $(ADMIN:%=$(BUILD)/%)
+	$(COMMANDS:%=$(BUILD)/%) $(ADMIN:%=$(BUILD)/%) \
+	$(CONTROLS:%=$(BUILD)/%)
 
 $(REQUESTS:%=$(BUILD)/%): $(BUILD)/queue-request
 	ln -sf queue-request $@
+
+$(CONTROLS:%=$(BUILD)/%): $(BUILD)/control-show
+	ln -sf control-show $@
 
 $(COMMANDS:%=$(BUILD)/%): $(BUILD)/forward
 	ln -sf forward $@

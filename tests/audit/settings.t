@@ -124,6 +124,20 @@ def tables():
     return found
 
 
+def meanings():
+    """{(source, setting): its line for people}"""
+    found = {}
+    for path, text in SOURCES.items():
+        for body in re.findall(
+                r"^static const struct setting \w+\[\] = \{\n(.*?)^\};",
+                text, re.M | re.S):
+            for entry in entries(re.sub(r"/\*.*?\*/", "", body, flags=re.S)):
+                said = re.search(r'((?:"[^"]*"\s*)+),?\s*$', entry)
+                found[path, text_value(members(entry)[0], {})] = text_value(
+                    said[1], {}) if said else ""
+    return found
+
+
 def programs(tables_of):
     """{program: its settings}, by the objects that the Makefile gives it."""
     makefile = text_of("Makefile").replace("\\\n", " ")
@@ -134,6 +148,56 @@ def programs(tables_of):
             found.setdefault(program, []).extend(
                 tables_of.get(name[:-2] + ".c", []))
     return {program: rows for program, rows in found.items() if rows}
+
+
+# --- the table of control-check and control-show --------------------------------
+
+TABLE = "tools/control_table.c"
+TABLE_TOP = """/* Made by `tests/audit/settings.t --table`, which also looks whether it is so. */
+
+#include "tools/control_table.h"
+
+const struct control_row control_rows[] = {
+"""
+
+
+def quoted(text):
+    return "NULL" if text is None else '"' + text.replace('"', '\\"') + '"'
+
+
+def table_text(tables_of, by_program, scripts):
+    """The table as C: each setting once, with all who read it."""
+    said, rows, readers = meanings(), {}, {}
+    for path in sorted(tables_of):
+        for row in tables_of[path]:
+            old = rows.setdefault(row[0], (row, said[path, row[0]]))
+            if row[1] == "SETTING_LIST":
+                if old[0][2] is None or row[2] == "@me":
+                    rows[row[0]] = (row, said[path, row[0]])
+            elif old[0] != row and old[0][:4] + (1,) != row[:4] + (1,):
+                raise ValueError(f"{path}: {row} is {old[0]} elsewhere")
+    for program, settings in by_program.items():
+        for row in settings:
+            readers.setdefault(row[0], set()).add(program)
+    for name, number in scripts.items():
+        if number is not None:
+            rows[name] = ((name, "SETTING_NUMBER", number, 1, 1000000),
+                          "connections at a time")
+            readers[name] = {"run scripts"}
+    lines = [
+        f'{{{{{quoted(n)}, {row[1]}, {quoted(row[2])}, INT64_C({row[3]}), '
+        f'INT64_C({row[4]}), 0, {quoted(meaning)}}}, '
+        f'{quoted(", ".join(sorted(readers.get(n, []))))}}},\n'
+        for n, (row, meaning) in sorted(rows.items())]
+    return (TABLE_TOP + "".join(lines) + "};\n\nconst size_t "
+            "control_rows_count = SETTINGS_COUNT(control_rows);\n")
+
+
+def check_table(text):
+    def plainly(text):
+        return re.sub(r"\s+", "", re.sub(r'"\s+"', "", text))
+    tap.same(plainly(text_of(TABLE)), plainly(text), f"{TABLE} is what the "
+             "programs' tables say (settings.t --table makes it)")
 
 
 # --- the pages ----------------------------------------------------------------
@@ -272,10 +336,16 @@ def main():
     for name, reader in OTHERS.items():
         tap.ok(f"control/{name}" in SOURCES[reader], f"{reader} reads {name}")
     scripts = read_by_scripts()
+    check_table(table_text(tables_of, by_program, scripts))
     check_scripts(scripts)
     check_names(set(OTHERS) | set(scripts)
                 | {x[0] for rows in tables_of.values() for x in rows})
 
 
+if sys.argv[1:] == ["--table"]:
+    THE_TABLES = tables()
+    print(table_text(THE_TABLES, programs(THE_TABLES), read_by_scripts()),
+          end="")
+    sys.exit()
 tap.case(main)
 tap.done()

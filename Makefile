@@ -336,6 +336,7 @@ bench: all $(BUILD)/bench/smtpload $(BUILD)/bench/inject
 	python3 tests/bench/calls
 	python3 tests/bench/peers
 	python3 tests/bench/connections
+	python3 tests/bench/tls
 	python3 tests/bench/queue
 
 fuzz: fuzz-targets

@@ -165,11 +165,18 @@ write_way(char text[ROUTE_TEXT_SIZE], const char *way, uint32_t number,
 			       write_place(text, ROUTE_TEXT_SIZE, "host",
 				       &place, port) == -1))
 		return LINE_NO_ROUTE;
-	if (route_words_read(&words, way + len, strlen(way + len), why, size) <
-			0 ||
-		words.unusable != 0) {
+	int result = route_words_read(
+		&words, way + len, strlen(way + len), why, size);
+	/* else whoever answers for the DNS says who is told the password */
+	bool is_to_anybody =
+		len == 0 && words.auth[0] != 0 && words.name[0] == 0;
+	if (result < 0 || words.unusable != 0 || is_to_anybody) {
 		if (words.unusable != 0)
 			snprintf(why, size, "unusable= is not for people");
+		else if (result == 0)
+			snprintf(why, size,
+				"auth= is said without a relay: expected one, "
+				"or name=");
 		words = ROUTE_WORDS_ZERO;
 		words.unusable = number;
 		taken = LINE_UNUSABLE;

@@ -11,7 +11,8 @@
  *   name=NAME       the name that the certificate must have, and that is asked
  *                   for (SNI), instead of the host's
  *   certificate=NAME  shows the client certificate tls-client/NAME.pem
- *   auth=NAME       logs in with that line of secrets/smarthosts
+ *   auth=NAME       logs in with that line of secrets/smarthosts; not by MX, of
+ *                   which the DNS says the names, unless name= stands there
  *   auth-clear      the password may pass unencrypted
  *   source=ADDRESS  connects from there, as far as the server's address is of
  *                   the same family; once for each family

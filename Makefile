@@ -145,7 +145,7 @@ sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
 	queue/layout.o queue/message_file.o
 queue-list = tools/queue_list.o tools/queue_show.o tools/json.o tools/queue_walk.o \
 	queue/layout.o queue/message_file.o
-queue-request = tools/queue_request.o tools/queue_choose.o tools/queue_ask.o \
+queue-request = tools/queue_request.o tools/plain.o tools/queue_choose.o tools/queue_ask.o \
 	tools/queue_walk.o queue/request.o queue/layout.o queue/message_file.o \
 	queue/wakeup.o remote/route.o remote/route_words.o
 queue-stat = tools/queue_stat.o tools/queue_domains.o tools/json.o \
@@ -154,7 +154,7 @@ queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
 	tools/queue_what.o tools/queue_mend.o tools/queue_mend_file.o \
 	tools/queue_walk.o \
 	queue/layout.o queue/message_file.o queue/job_file.o
-smtp-why = tools/smtp_why.o tools/json.o smtpd/submission.o smtpd/senders.o \
+smtp-why = tools/smtp_why.o tools/plain.o tools/json.o smtpd/submission.o smtpd/senders.o \
 	smtpd/header.o smtpd/configure.o smtpd/judge.o smtpd/tlsclients.o \
 	smtpd/patterns.o smtpd/moved.o smtpd/idn.o smtpd/verdict.o smtpd/policy.o smtpd/rules.o \
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
@@ -163,9 +163,9 @@ control-show = tools/control_show.o tools/control_table.o \
 	tools/control_lists.o remote/route.o remote/route_words.o \
 	smtpd/verdict.o smtpd/moved.o smtpd/patterns.o \
 	smtpd/senders.o smtpd/tlsclients.o smtpd/idn.o remote/lookup_ask.o
-address-why = tools/address_why.o tools/json.o local/resolve_ask.o \
+address-why = tools/address_why.o tools/plain.o tools/json.o local/resolve_ask.o \
 	local/resolve_explain.o
-user-list = tools/user_list.o tools/users_admin.o tools/users_list.o \
+user-list = tools/user_list.o tools/plain.o tools/users_admin.o tools/users_list.o \
 	tools/users_import.o tools/users_line.o tools/users.o tools/users_store.o \
 	tools/users_batch.o tools/secrets.o tools/scram_keys.o tools/json.o \
 	tools/maildir_make.o

@@ -20,6 +20,7 @@
 #include "lib/outcome.h"
 #include "local/resolve.h"
 #include "tools/json.h"
+#include "tools/plain.h"
 
 #define WAIT_MS 40000
 
@@ -38,9 +39,7 @@ struct telling {
 static void
 print_safely(const char *text)
 {
-	for (; *text != 0; text++)
-		putchar((unsigned char)*text < 32 || *text == 127 ? '?'
-								  : *text);
+	plain_text(stdout, text);
 }
 
 static void

@@ -19,6 +19,9 @@ json_text(const char *text)
 			length = 1;
 		} else if (octet == '"' || octet == '\\') {
 			printf("\\%c", octet);
+		} else if (length == 2 && octet == 0xc2 &&
+			   (unsigned char)text[1] < 0xa0) {
+			printf("\\u%04x", (unsigned char)text[1]);
 		} else if (octet < ' ' || octet == 127) {
 			printf("\\u%04x", octet);
 		} else {

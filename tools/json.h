@@ -6,8 +6,8 @@
  */
 
 /*
- * Prints the text as a string with its quotes: octets below 32, quotes and
- * backslashes escaped, sound UTF-8 as it is, any other octet as U+FFFD, so that
+ * Prints the text as a string with its quotes: control characters, quotes
+ * and backslashes escaped, sound UTF-8 as it is, any other octet as U+FFFD, so that
  * whatever a stranger wrote is sound JSON.
  */
 void json_text(const char *text);

@@ -19,6 +19,7 @@
 #include "lib/deadline.h"
 #include "lib/outcome.h"
 #include "remote/route.h"
+#include "tools/plain.h"
 #include "tools/queue_ask.h"
 #include "tools/queue_choose.h"
 #include "tools/queue_walk.h"
@@ -228,10 +229,11 @@ read_arguments(
 		if (option == '?')
 			return -1;
 		if (read_option(option, options) < 0) {
-			fprintf(stderr, "%s: --%s: that is not possible%s%s\n",
+			fprintf(stderr, "%s: --%s: that is not possible%s",
 				program, OPTION[index].name,
-				optarg == NULL ? "" : " with ",
-				optarg == NULL ? "" : optarg);
+				optarg == NULL ? "" : " with ");
+			plain_text(stderr, optarg == NULL ? "" : optarg);
+			fputc('\n', stderr);
 			return -1;
 		}
 	}
@@ -246,8 +248,9 @@ read_arguments(
 	options->criteria.ids = (size_t)(argc - optind);
 	for (; optind < argc; optind++)
 		if (!ident_valid(argv[optind], strlen(argv[optind]))) {
-			fprintf(stderr, "%s: %s is not the id of a message\n",
-				program, argv[optind]);
+			fprintf(stderr, "%s: ", program);
+			plain_text(stderr, argv[optind]);
+			fprintf(stderr, " is not the id of a message\n");
 			return -1;
 		}
 	if (names_any(options))

@@ -22,6 +22,7 @@
 #include "lib/networks.h"
 #include "smtpd/submission.h"
 #include "tools/json.h"
+#include "tools/plain.h"
 
 #define RECIPIENTS_MAX 100
 
@@ -112,14 +113,20 @@ tell_text(const char *step, const char *about, const struct verdict *verdict)
 	char reply[REPLY_TEXT_MAX + 40];
 
 	reply_summary(&verdict->reply, reply, sizeof reply);
-	printf("%s %s: %s\n", step, about, reply);
+	printf("%s ", step);
+	plain_text(stdout, about);
+	printf(": ");
+	plain_text(stdout, reply);
+	printf("\n");
 	printf("  by %s", verdict->rule);
 	if (verdict->file[0] != 0)
 		printf(", %s", verdict->file);
 	if (verdict->line > 0)
 		printf(" line %zu", verdict->line);
-	if (strncmp(verdict->why, verdict->rule, strlen(verdict->rule)) != 0)
-		printf(": %s", verdict->why);
+	if (strncmp(verdict->why, verdict->rule, strlen(verdict->rule)) != 0) {
+		printf(": ");
+		plain_text(stdout, verdict->why);
+	}
 	printf("\n");
 }
 

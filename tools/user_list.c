@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "lib/outcome.h"
+#include "tools/plain.h"
 #include "tools/users_admin.h"
 
 struct tool {
@@ -91,7 +92,10 @@ main(int argc, char **argv)
 			"cannot write to standard output");
 		status = STATUS_TEMPORARY;
 	}
-	if (status != STATUS_DONE)
-		fprintf(stderr, "%s: %s\n", tool->name, admin.why);
+	if (status != STATUS_DONE) {
+		fprintf(stderr, "%s: ", tool->name);
+		plain_text(stderr, admin.why);
+		fputc('\n', stderr);
+	}
 	return status;
 }

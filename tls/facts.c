@@ -140,14 +140,28 @@ set_identity(char identity[AUTH_NAME_MAX], X509 *certificate)
 	OPENSSL_free(text);
 }
 
+/* What the check found. That of a resumed session is from its first handshake, and
+ * each resumption gives a new ticket: the certificate's end is looked at again
+ * (RFC 8446 section 4.6.1). */
+static long
+result_of(SSL *ssl, const X509 *certificate)
+{
+	long result = SSL_get_verify_result(ssl);
+
+	if (result == X509_V_OK && SSL_session_reused(ssl) &&
+		X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0)
+		return X509_V_ERR_CERT_HAS_EXPIRED;
+	return result;
+}
+
 static void
 set_peer(struct tls_facts *facts, SSL *ssl)
 {
 	X509 *certificate = SSL_get1_peer_certificate(ssl);
-	long result = SSL_get_verify_result(ssl);
 
 	if (certificate == NULL)
 		return;
+	long result = result_of(ssl, certificate);
 	set_fingerprint(facts, certificate);
 	if (result != X509_V_OK) {
 		const char *words = X509_verify_cert_error_string(result);

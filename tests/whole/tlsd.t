@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, wait_for
@@ -287,6 +288,45 @@ def tickets(tlsd):
                "a ticket is worth nothing after a new start")
 
 
+def short_lived(tlsd, made):
+    """A client's certificate that ends while there is a ticket."""
+    with open(made.path("ca.conf"), "w") as file:
+        file.write(f"""[ca]
+default_ca = one
+[one]
+database = {made.path("ca.index")}
+new_certs_dir = {made.path("")}
+rand_serial = yes
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+""")
+    open(made.path("ca.index"), "w").close()
+    openssl("req", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+            "/CN=brief", "-keyout", made.path("brief.key"), "-out",
+            made.path("brief.csr"))
+    end = int(time.time()) + 4
+    openssl("ca", "-batch", "-notext", "-config", made.path("ca.conf"),
+            "-cert", made.path("authority.pem"), "-keyfile",
+            made.path("authority.key"), "-in", made.path("brief.csr"),
+            "-out", made.path("brief.pem"), "-enddate",
+            time.strftime("%Y%m%d%H%M%SZ", time.gmtime(end)))
+    context = trusting()
+    context.load_cert_chain(made.path("brief.pem"), made.path("brief.key"))
+    with tlsd.session(POP3, context) as session:
+        echoes(session)
+        tap.same((session.facts.verified, session.facts.identity),
+                 (1, "brief"), "a certificate that holds for seconds")
+        ticket = session.client.session
+    wait_for(lambda: time.time() > end + 1, 20)
+    with tlsd.session(POP3, context, session=ticket) as session:
+        tap.same((session.facts.is_resumed, session.facts.verified,
+                  session.facts.identity), (1, 0, ""),
+            "its ticket does not outlive it")
+
+
 def client_certificates(tlsd):
     made.make("authority", more=("-addext", "basicConstraints=critical,CA:TRUE"))
     for name, san in (("ann", "email:ann@example.org"), ("bob", None),
@@ -340,6 +380,7 @@ def client_certificates(tlsd):
     with tlsd.session(POP3, context, session=ticket) as session:
         tap.same((session.facts.is_resumed, session.facts.identity),
                  (1, "ann@example.org"), "a resumed session keeps the client")
+    short_lived(tlsd, made)
     os.unlink(os.path.join(tlsd.home, "tls/clients.pem"))
     tlsd.hup()
     tlsd.says("tls/clients.pem is gone")

@@ -205,6 +205,24 @@ open_locked(struct delivery *delivery, int64_t lock_ms)
 
 /* --- the delivery --- */
 
+/* What ends the text before, should a delivery have been cut off amid it, so that
+ * the next line "From " follows an empty line. NULL with errno. */
+static const char *
+gap_after(int fd, off_t length)
+{
+	char end[2] = "\n\n";
+	size_t wanted = length < 2 ? (size_t)length : 2;
+	ssize_t got;
+
+	do
+		got = pread(
+			fd, end + 2 - wanted, wanted, length - (off_t)wanted);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return NULL;
+	return end[1] != '\n' ? "\n\n" : end[0] != '\n' ? "\n" : "";
+}
+
 /* Writes all of it, or leaves the file as long as it was. */
 static int
 append(struct delivery *delivery, const char *line,
@@ -215,7 +233,11 @@ append(struct delivery *delivery, const char *line,
 	delivery->doing = "look at the mbox";
 	if (fstat(delivery->file, &before) < 0)
 		return -1;
-	if (write_all(delivery, line, message) == 0) {
+	const char *gap = gap_after(delivery->file, before.st_size);
+	if (gap == NULL)
+		return -1;
+	if (durable_write_all(delivery->file, gap, strlen(gap)) == 0 &&
+		write_all(delivery, line, message) == 0) {
 		delivery->doing = "sync the mbox";
 		if (durable_sync_file(delivery->file) == 0 &&
 			(!delivery->is_new || way_sync(delivery->parent) == 0))

@@ -9,7 +9,7 @@
  *
  * The file is locked with flock(2) and fcntl(2), which every reader on Linux uses
  * one of; there are no dot-locks. A delivery that fails leaves the file as long as
- * it was.
+ * it was. After one that a crash has cut off, the next begins after an empty line.
  */
 
 #include <stdint.h>

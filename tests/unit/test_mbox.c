@@ -97,6 +97,36 @@ test_form(void **state)
 	stop(&place);
 }
 
+static void
+expect_after(struct place *place, const char *before, const char *between)
+{
+	char text[1000], wanted[1000];
+
+	temporary_write(place->folder, "box", before, 0600);
+	assert_int_equal(deliver(place, "box", "x\n", 2), OUTCOME_DELIVERED);
+	snprintf(wanted, sizeof wanted, "%s%s" LINE TRACE "x\n\n", before,
+		between);
+	assert_string_equal(
+		temporary_read(place->folder, "box", text, sizeof text),
+		wanted);
+}
+
+/* What a machine that stopped amid a delivery left does not take in the next. */
+static void
+test_after_a_part(void **state)
+{
+	struct place place;
+
+	(void)state;
+	start(&place);
+	expect_after(&place, "", "");
+	expect_after(&place, "From a\nSubj", "\n\n");
+	expect_after(&place, "F", "\n\n");
+	expect_after(&place, "From a\nx\n", "\n");
+	expect_after(&place, "From a\nx\n\n", "");
+	stop(&place);
+}
+
 /* "From " at every place of the blocks in which a message is read and written. */
 static void
 test_blocks(void **state)
@@ -233,6 +263,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_form),
+		cmocka_unit_test(test_after_a_part),
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_what_is_no_mbox),
 		cmocka_unit_test(test_locks),

@@ -18,6 +18,9 @@
 static const struct setting SETTINGS[] = {
 	{"messagesmax", SETTING_NUMBER, "10000", 0, MANY, AT(messages_max),
 		"the most messages in a session; 0 for no limit"},
+	{"commandmax", SETTING_NUMBER, "4096", 1024, LINE_AUTH_MAX,
+		AT(command_max),
+		"octets of the longest line of a command, AUTH's excepted"},
 	{"errorsmax", SETTING_NUMBER, "20", 1, 10000, AT(errors_max),
 		"bad commands before the one that ends the session"},
 	{"errorsfree", SETTING_NUMBER, "10", 0, 10000, AT(errors_free),
@@ -334,5 +337,6 @@ limits_line_max(const struct session *session)
 	char list[AUTH_LIST_MAX];
 
 	session_mechanisms(session, list);
-	return *list != 0 ? LINE_AUTH_MAX : LINE_COMMAND_MAX;
+	return *list != 0 ? LINE_AUTH_MAX
+			  : (size_t)session->limits.settings.command_max;
 }

@@ -28,6 +28,7 @@ struct session;
 
 struct limits_settings {
 	int64_t messages_max; /* a session; 0: no limit */
+	int64_t command_max;  /* octets of a line, AUTH's excepted */
 	int64_t errors_max;   /* the next one ends the session */
 	int64_t errors_free;  /* that are answered without delay */
 	int64_t error_delay_s;
@@ -86,7 +87,7 @@ int64_t limits_content_deadline(const struct session *session, int64_t start_ms,
 
 /* Octets of the longest line that a command may have now, its CRLF included.
  * (LINE_AUTH_MAX where AUTH is offered: verbs_run holds the others to
- * LINE_COMMAND_MAX.) */
+ * control/commandmax.) */
 size_t limits_line_max(const struct session *session);
 
 /* --- a part, for its test --- */

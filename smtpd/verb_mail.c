@@ -127,8 +127,13 @@ verb_mail(struct session *session, const char *argument, size_t len)
 	struct mail mail;
 	struct reply refusal = read_argument(session, argument, len, &mail);
 
-	if (refusal.code != 0)
+	if (refusal.code != 0) {
+		decision_log(session, &(struct decision){.at = "MAIL",
+					      .code = refusal.code,
+					      .rule = "syntax",
+					      .why = refusal.text});
 		return refusal;
+	}
 	struct verdict verdict =
 		judge_sender(session, &mail.path, mail.parameters.size);
 	if (verdict.reply.code != 250) {

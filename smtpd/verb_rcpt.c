@@ -160,8 +160,13 @@ verb_rcpt(struct session *session, const char *argument, size_t len)
 	struct recipient_argument rcpt = {.orcpt = ""};
 	struct reply reply = read_argument(session, argument, len, &rcpt);
 
-	if (reply.code != 0)
+	if (reply.code != 0) {
+		decision_log(session, &(struct decision){.at = "RCPT",
+					      .code = reply.code,
+					      .rule = "syntax",
+					      .why = reply.text});
 		return refused(session, reply);
+	}
 	const char *rule;
 	if (session->transaction.envelope.recipients >=
 		recipients_max(session, &rule))

@@ -135,7 +135,7 @@ run(struct session *session, const char *line, size_t len)
 		at++;
 
 	const struct verb *verb = find(line, word_len);
-	if (len + 2 > LINE_COMMAND_MAX &&
+	if (len + 2 > (size_t)session->limits.settings.command_max &&
 		(verb == NULL || verb->handler != verb_auth))
 		return malformed(line, len, "line too long");
 	if (!is_printable(

@@ -65,6 +65,9 @@ const struct control_row control_rows[] = {
 		 "a program that checks passwords of names that are not in the "
 		 "user database"},
 		"authd"},
+	{{"commandmax", SETTING_NUMBER, "4096", INT64_C(1024), INT64_C(12288),
+		 0, "octets of the longest line of a command, AUTH's excepted"},
+		"smtp-why, smtpd"},
 	{{"concurrencyauth", SETTING_NUMBER, "20", INT64_C(1), INT64_C(1000), 0,
 		 "how many logins are checked at the same time"},
 		"authd"},

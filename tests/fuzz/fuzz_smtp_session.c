@@ -99,6 +99,7 @@ begin(struct world *world, unsigned how, const char *input, size_t len)
 	session->databytes = how & 2 ? 100 : 0;
 	session->policy.may_relay = true;
 	session->policy.suffix = "";
+	session->limits.settings.command_max = LINE_COMMAND_MAX;
 	session->limits.settings.errors_max = 1000000;
 	session->limits.settings.errors_free = 1000000;
 	session->limits.settings.hops_max = 10;

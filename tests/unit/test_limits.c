@@ -68,7 +68,7 @@ deadlines(void **state)
 	session->settings.timeout_s = 300;
 	settings->data_rate = 100;
 	settings->message_s = 7200;
-	deadline(session, 0, 0, 300, "timeoutsmtpd");
+	deadline(session, 0, 1000, 300, "timeoutsmtpd");
 	deadline(session, 10, 0, 290, "dataratemin");
 	deadline(session, 10, 500, 295, "dataratemin");
 	deadline(session, 10, 2000, 300, "timeoutsmtpd");

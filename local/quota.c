@@ -257,9 +257,14 @@ quota_add(int maildir, uint64_t octets)
 	char line[48];
 	int fd = openat(maildir, FILE_NAME,
 		O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
 
 	if (fd < 0)
 		return;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return;
+	}
 	int length = snprintf(line, sizeof line, "%" PRIu64 " 1\n", octets);
 	(void)durable_write_all(fd, line, (size_t)length);
 	close(fd);

@@ -75,17 +75,20 @@ srs_forget(struct srs *srs)
 
 /* --- hash and day --- */
 
+/* The kind is part of it: what another host has us prove as SRS1 must be no SRS0
+ * of ours, whose day it could choose. */
 static void
-make_hash(const char *key, const char *text, char hash[HASH_DIGITS + 1])
+make_hash(const char *key, bool is_first, const char *text,
+	char hash[HASH_DIGITS + 1])
 {
-	char lower[ADDRESS_LOCAL_MAX + 1];
+	char lower[ADDRESS_LOCAL_MAX + 2] = {is_first ? '0' : '1'};
 	uint8_t digest[DIGEST_SHA256];
 	size_t length = 0;
 	uint64_t bits = 0;
 
 	for (; text[length] != 0 && length < ADDRESS_LOCAL_MAX; length++)
-		lower[length] = (char)tolower((unsigned char)text[length]);
-	digest_hmac_sha256(digest, key, strlen(key), lower, length);
+		lower[length + 1] = (char)tolower((unsigned char)text[length]);
+	digest_hmac_sha256(digest, key, strlen(key), lower, length + 1);
 	for (unsigned i = 0; i < 5; i++)
 		bits = bits << 8 | digest[i];
 	for (unsigned i = HASH_DIGITS; i-- > 0; bits >>= 5)
@@ -95,7 +98,8 @@ make_hash(const char *key, const char *text, char hash[HASH_DIGITS + 1])
 
 /* Whether one of our keys made the hash of what is proved. */
 static bool
-is_ours(const struct srs *srs, const char *hash, const char *text)
+is_ours(const struct srs *srs, bool is_first, const char *hash,
+	const char *text)
 {
 	char lower[HASH_DIGITS], wanted[HASH_DIGITS + 1];
 	bool found = false;
@@ -103,7 +107,7 @@ is_ours(const struct srs *srs, const char *hash, const char *text)
 	for (unsigned i = 0; i < HASH_DIGITS; i++)
 		lower[i] = (char)tolower((unsigned char)hash[i]);
 	for (unsigned i = 0; i < srs->keys; i++) {
-		make_hash(srs->key[i], text, wanted);
+		make_hash(srs->key[i], is_first, text, wanted);
 		found |= digest_is_same(lower, wanted, HASH_DIGITS);
 	}
 	return found;
@@ -185,7 +189,7 @@ srs_forward(const struct srs *srs, const char *reverse_path, int64_t now_s,
 	int kind = kind_of(path.local);
 	bool is_first =
 		kind < 0 || (kind == 1 && behind_hash(path.local) == NULL);
-	make_hash(srs->key[0], proved, hash);
+	make_hash(srs->key[0], is_first, proved, hash);
 	int length = snprintf(out.local, sizeof out.local, "SRS%c=%s=%s",
 		is_first ? '0' : '1', hash, proved);
 	if (length < 0 || (size_t)length >= sizeof out.local)
@@ -266,7 +270,7 @@ srs_reverse(const struct srs *srs, const struct path *address, int64_t now_s,
 	if (strlen(hash) < HASH_DIGITS + 2 || hash[HASH_DIGITS] != '=')
 		return SRS_FORGED;
 	const char *proved = hash + HASH_DIGITS + 1;
-	if (!is_ours(srs, hash, proved))
+	if (!is_ours(srs, kind == 0, hash, proved))
 		return SRS_FORGED;
 	return kind == 0 ? undo_first(proved, now_s, buffer)
 			 : undo_second(proved, buffer);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "lib/deadline.h"
 #include "lib/descriptors.h"
 #include "lib/durable.h"
 #include "lib/log.h"
@@ -12,8 +13,8 @@
 #include "local/expand.h"
 #include "local/warden_child.h"
 
-/* How long a child that stays waits for another request. Who asks closes its end
- * long before. */
+/* So long a child takes further requests: it knows the account as it was at the
+ * start. Who asks closes its end long before. */
 #define STAY_MS (60 * 1000)
 
 bool
@@ -75,13 +76,15 @@ deliver_message(struct deliver_settings *settings,
 
 /* Waits for another request, for the same account. The message file, or -1. */
 static int
-next_request(int from, const char *account, struct warden_request *request)
+next_request(int from, int64_t end_ms, const char *account,
+	struct warden_request *request)
 {
 	struct pollfd wait = {.fd = from, .events = POLLIN};
 	int content = -1;
 	unsigned descriptors = 0;
 
-	if (poll(&wait, 1, STAY_MS) <= 0)
+	if (deadline_left_ms(end_ms) == 0 ||
+		poll(&wait, 1, deadline_left_ms(end_ms)) <= 0)
 		return -1;
 	ssize_t got = descriptors_receive(
 		from, request, sizeof *request, &content, 1, &descriptors);
@@ -101,6 +104,7 @@ warden_deliver(struct deliver_settings *settings, const struct account *account,
 	const struct warden_request *first, int content, int to)
 {
 	struct warden_request request = *first;
+	int64_t end_ms = deadline_after_ms(STAY_MS);
 	int more;
 
 	do {
@@ -108,8 +112,8 @@ warden_deliver(struct deliver_settings *settings, const struct account *account,
 		more = deliver_message(
 			settings, account, &request, content, to);
 		close(content);
-	} while (more > 0 &&
-		 (content = next_request(to, first->account, &request)) >= 0);
+	} while (more > 0 && (content = next_request(to, end_ms, first->account,
+				      &request)) >= 0);
 	return more < 0 ? STATUS_TEMPORARY : STATUS_DONE;
 }
 

@@ -134,6 +134,23 @@ test_chain(void **state)
 	assert_string_equal(text, "ann@example.org");
 }
 
+/* What a sender who poses as a chain has us prove is no address of ours of a day of
+ * his choice. */
+static void
+test_kinds(void **state)
+{
+	struct srs srs = make(KEY);
+	char b[ADDRESS_TEXT_MAX + 1], text[ADDRESS_TEXT_MAX + 1];
+
+	(void)state;
+	assert_true(srs_forward(&srs, "SRS1=xx=aa=victim.test=user@evil.test",
+			    NOW, b) > 0);
+	assert_memory_equal(b, "SRS1=", 5);
+	assert_non_null(strstr(b, "=aa=victim.test=user@f.test"));
+	b[3] = '0';
+	assert_int_equal(back(&srs, b, NOW, text), SRS_FORGED);
+}
+
 static void
 test_what_stays(void **state)
 {
@@ -217,6 +234,7 @@ main(void)
 		cmocka_unit_test(test_age),
 		cmocka_unit_test(test_forgeries),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_what_stays),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_verp),

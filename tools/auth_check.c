@@ -106,7 +106,9 @@ check_address(const struct auth_place *place, const char *name,
 	enum auth_verdict verdict =
 		check_database(place, address, password, &exists, &is_decided);
 	if (verdict == AUTH_NO && !is_decided && *program != 0)
-		verdict = auth_program(program, address, password, client);
+		verdict = auth_program(program,
+			place->settings->program_method == 1, address, password,
+			client);
 	if (verdict == AUTH_YES && !exists) {
 		log_line("%s knows %s, which is not in users/accounts.cdb",
 			program, address);
@@ -125,7 +127,9 @@ check_plain_name(const struct auth_place *place, const char *name,
 	enum auth_verdict verdict;
 
 	if (*program != 0) {
-		verdict = auth_program(program, name, password, client);
+		verdict = auth_program(program,
+			place->settings->program_method == 1, name, password,
+			client);
 	} else if (place->settings->system_logins == 1) {
 		verdict = auth_system(name, password);
 	} else {

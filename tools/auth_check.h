@@ -26,6 +26,7 @@ struct auth_settings {
 	int64_t failures;
 	int64_t system_logins;
 	char *program; /* "" without one */
+	int64_t program_method;
 };
 
 struct auth_place {
@@ -63,11 +64,12 @@ enum auth_verdict auth_system(const char *name, const char *password);
 
 /*
  * A program's, by the checkpassword protocol: name, password and a time stamp,
- * each with a NUL after it, on its descriptor 3, and the name of a program that
+ * or, if has_method, nothing and the octet of a method (2, PLAIN), as the programs
+ * want it that came with the other patches of qmail: each with a NUL after it, on its descriptor 3, and the name of a program that
  * ends with 0 as its argument. Its exit status 0 means yes, 1 no; everything
  * else, a signal and half a minute without an end are temporary.
  */
-enum auth_verdict auth_program(const char *program, const char *name,
-	const char *password, const char *client);
+enum auth_verdict auth_program(const char *program, bool has_method,
+	const char *name, const char *password, const char *client);
 
 #endif

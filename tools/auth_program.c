@@ -17,6 +17,8 @@
 #define WORDS_FD 3
 #define PROGRAM_WAIT_MS 30000
 #define PROGRAM_PAUSE_MS 5
+/* The password is one, and no answer to a challenge. */
+#define METHOD_PLAIN 2
 /* What the program goes on with after a right password. */
 #define AFTERWARDS "/usr/bin/true"
 
@@ -82,13 +84,16 @@ wait_for(const char *program, pid_t child)
 }
 
 enum auth_verdict
-auth_program(const char *program, const char *name, const char *password,
-	const char *client)
+auth_program(const char *program, bool has_method, const char *name,
+	const char *password, const char *client)
 {
 	char words[WORDS_MAX];
 	int pipe_end[2];
-	int length = snprintf(words, sizeof words, "%s%c%s%c%lld", name, 0,
-		password, 0, (long long)time(NULL));
+	int length =
+		has_method ? snprintf(words, sizeof words, "%s%c%s%c%c%c", name,
+				     0, password, 0, 0, METHOD_PLAIN)
+			   : snprintf(words, sizeof words, "%s%c%s%c%lld", name,
+				     0, password, 0, (long long)time(NULL));
 
 	/* The last NUL is snprintf's. */
 	if (length < 0 || (size_t)length >= sizeof words)

@@ -67,6 +67,8 @@ static const struct setting settings_table[] = {
 	{"checkpassword", SETTING_TEXT, "", 0, 0, AT(program),
 		"a program that checks passwords of names that are not in the "
 		"user database"},
+	{"checkpasswordmethod", SETTING_SWITCH, "0", 0, 1, AT(program_method),
+		"1: that program wants a fourth field, the method"},
 };
 
 struct authd {

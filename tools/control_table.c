@@ -65,6 +65,9 @@ const struct control_row control_rows[] = {
 		 "a program that checks passwords of names that are not in the "
 		 "user database"},
 		"authd"},
+	{{"checkpasswordmethod", SETTING_SWITCH, "0", INT64_C(0), INT64_C(1), 0,
+		 "1: that program wants a fourth field, the method"},
+		"authd"},
 	{{"commandmax", SETTING_NUMBER, "4096", INT64_C(1024), INT64_C(12288),
 		 0, "octets of the longest line of a command, AUTH's excepted"},
 		"smtp-why, smtpd"},

@@ -629,8 +629,22 @@ def programs(host):
         tap.ok(said[1].startswith(answer), f"by POP3: {answer}", said)
         line.close()
         pop.close()
+    # The other order of fields: the method comes last, after an empty one.
+    with open(path, "w") as file:
+        file.write("#!/bin/sh\nw=$(tr '\\0\\2' ' M' <&3)\ncase $w in\n"
+                   f"'other@{host.domain} sesame  M '*) exec \"$@\" ;;\nesac\n"
+                   "exit 1\n")
+    for method, answer in (("0", "-ERR"), ("1", "+OK")):
+        host.control("checkpasswordmethod", method + "\n")
+        host.restart("authd")
+        pop = pop3_line(host)
+        said = [pop.say("USER " + other), pop.say("PASS sesame")]
+        tap.ok(said[1].startswith(answer),
+               f"a program that wants a method, with method {method}", said)
+        pop.close()
     os.rename(secrets + ".away", secrets)
-    os.unlink(os.path.join(host.home, "control", "checkpassword"))
+    for name in ("checkpassword", "checkpasswordmethod"):
+        os.unlink(os.path.join(host.home, "control", name))
     host.restart("authd")
 
 

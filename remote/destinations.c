@@ -73,7 +73,7 @@ remote_take_job(struct remote *remote, const char *dest, const char *name,
 		return;
 	}
 	snprintf(new->name, sizeof new->name, "%s", name);
-	new->since_ms = deadline_now_ms();
+	new->since_ms = new->taken_ms = deadline_now_ms();
 	new->is_found = is_found;
 	*destination->last = new;
 	destination->last = &new->next;

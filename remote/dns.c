@@ -430,8 +430,10 @@ look_up(const struct dns *dns, const char *name, int type, int64_t deadline_ms,
 	struct ask ask = {.dns = dns, .type = type, .answer = answer};
 	char current[DNS_NAME_MAX + 1];
 	int links = 0, authentic = 1, got;
+	uint32_t ttl_s = UINT32_MAX;
 
 	answer->count = answer->dropped = 0;
+	answer->ttl_s = 0;
 	answer->is_authentic = 0;
 	answer->name[0] = '\0';
 	if (!domain_valid(name, strlen(name)))
@@ -444,7 +446,11 @@ look_up(const struct dns *dns, const char *name, int type, int64_t deadline_ms,
 		links++ < DNS_CHAIN_MAX) {
 		memcpy(current, answer->name, sizeof current);
 		authentic &= answer->is_authentic;
+		if (answer->ttl_s < ttl_s)
+			ttl_s = answer->ttl_s;
 	}
+	if (ttl_s < answer->ttl_s)
+		answer->ttl_s = ttl_s;
 	answer->is_authentic &= authentic;
 	free(ask.message);
 	if (got == ASK_MEMORY)

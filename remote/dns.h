@@ -69,6 +69,7 @@ struct dns_record {
 struct dns_answer {
 	unsigned count;
 	unsigned dropped; /* records of the type asked that were left out */
+	uint32_t ttl_s;	  /* the least of the records used; of DNS_OK alone */
 	int is_authentic; /* each step of the way here was, a server says that
 			     may be believed */
 	struct dns_record record[DNS_RECORDS_MAX];

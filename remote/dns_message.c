@@ -114,12 +114,22 @@ get_name(const ns_msg *handle, const ns_rr *record, size_t at, char *name)
 									 : -1;
 }
 
+/* The top bit set means 0 (RFC 2181 section 8). */
+static void
+note_ttl(const ns_rr *record, uint32_t *ttl_s)
+{
+	uint32_t ttl = ns_rr_ttl(*record) > INT32_MAX ? 0 : ns_rr_ttl(*record);
+
+	if (ttl < *ttl_s)
+		*ttl_s = ttl;
+}
+
 /*
  * Replaces name by the target of its CNAME in the answer. Returns 1; 0 if there
  * is none; -1 if the answer cannot be read.
  */
 static int
-follow_alias(ns_msg *handle, char *name)
+follow_alias(ns_msg *handle, char *name, uint32_t *ttl_s)
 {
 	unsigned i;
 	ns_rr record;
@@ -131,6 +141,7 @@ follow_alias(ns_msg *handle, char *name)
 			ns_rr_class(record) != ns_c_in ||
 			strcasecmp(ns_rr_name(record), name) != 0)
 			continue;
+		note_ttl(&record, ttl_s);
 		return get_name(handle, &record, 0, name) == 0 ? 1 : -1;
 	}
 	return 0;
@@ -215,6 +226,7 @@ take_records(
 			ns_rr_class(record) != ns_c_in ||
 			strcasecmp(ns_rr_name(record), name) != 0)
 			continue;
+		note_ttl(&record, &answer->ttl_s);
 		if (take_record(handle, &record, answer) == -1)
 			return -1;
 	}
@@ -274,7 +286,7 @@ read_sections(ns_msg *handle, int type, enum dns_result *result,
 		copy_name(answer->name, ns_rr_name(question)) == -1)
 		return DNS_BROKEN;
 	memcpy(name, answer->name, sizeof answer->name);
-	while ((found = follow_alias(handle, name)) == 1)
+	while ((found = follow_alias(handle, name, &answer->ttl_s)) == 1)
 		if (++links > DNS_CHAIN_MAX)
 			return DNS_BROKEN;
 	if (found == -1 || copy_name(answer->name, name) == -1 ||
@@ -305,6 +317,7 @@ dns_parse_answer(const unsigned char *message, size_t len,
 	int code;
 
 	answer->count = answer->dropped = 0;
+	answer->ttl_s = UINT32_MAX;
 	answer->is_authentic = 0;
 	answer->name[0] = '\0';
 	*result = DNS_TEMPORARY;

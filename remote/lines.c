@@ -60,7 +60,7 @@ open_job(const struct remote *remote, const struct destination *destination,
 /* The child: nothing is left to it but its end of the line, and the file of
  * logins until it knows its own. */
 static void
-be_worker(struct remote *remote, int socket)
+be_worker(struct remote *remote, const char *dest, int socket)
 {
 	char why[300];
 
@@ -78,6 +78,10 @@ be_worker(struct remote *remote, int socket)
 	int secrets = open(remote->secrets,
 		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	reach_start(way, &remote->options, secrets, errno);
+	const struct kept *kept =
+		kept_find(&remote->kept, dest, deadline_now_ms());
+	if (kept != NULL)
+		reach_recall(way, &kept->list, kept->until_ms);
 	if (role_confine(NULL, true, CALLS_CONNECT, &remote->home, why,
 		    sizeof why) < 0) {
 		log_line("cannot confine a worker: %s", why);
@@ -102,7 +106,7 @@ start_worker(struct remote *remote, struct destination *destination)
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(ends[0]);
-		be_worker(remote, ends[1]);
+		be_worker(remote, destination->dest, ends[1]);
 	}
 	close(ends[1]);
 	if (pid < 0) {
@@ -190,7 +194,7 @@ static int
 send_job(struct remote *remote, struct destination *destination,
 	struct line *line, struct waiting *job)
 {
-	struct task task = {.magic = WORKER_MAGIC};
+	struct task task = {.magic = WORKER_MAGIC, .taken_ms = job->taken_ms};
 	int descriptor[2];
 
 	if (open_job(remote, destination, job, descriptor) < 0) {
@@ -286,12 +290,23 @@ void
 lines_hear(struct remote *remote, struct destination *destination,
 	struct line *line)
 {
+	union {
+		struct task task;
+		struct kept_note note;
+	} record;
+	struct mx_list list;
 	struct task task;
 	ssize_t got = recv(
-		line->socket, &task, sizeof task, MSG_DONTWAIT | MSG_TRUNC);
+		line->socket, &record, sizeof record, MSG_DONTWAIT | MSG_TRUNC);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (got > 0 && kept_read(&record, (size_t)got, &list) == 0) {
+		kept_put(&remote->kept, destination->dest, &list,
+			deadline_now_ms());
+		return;
+	}
+	memcpy(&task, &record.task, sizeof task);
 	if (got != (ssize_t)sizeof task ||
 		memchr(task.name, 0, sizeof task.name) == NULL) {
 		end_line(remote, destination, line);

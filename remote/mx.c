@@ -37,6 +37,7 @@ give_up(struct mx_list *list, enum mx_result result, const char *format, ...)
 	vsnprintf(list->text, sizeof list->text, format, arguments);
 	va_end(arguments);
 	list->count = 0;
+	list->ttl_s = 0;
 	return result;
 }
 
@@ -91,6 +92,26 @@ mx_address_text(
 		snprintf(buffer, size, "?");
 }
 
+/* The list may be kept no longer than that. */
+static void
+limit_ttl(struct search *search, uint32_t ttl_s)
+{
+	if (ttl_s < search->list->ttl_s)
+		search->list->ttl_s = ttl_s;
+}
+
+static void
+set_port(struct sockaddr_storage *address, const struct mx_options *options,
+	const struct route_target *target)
+{
+	uint16_t port = htons(target->routed ? target->port : options->port);
+
+	if (address->ss_family == AF_INET6)
+		((struct sockaddr_in6 *)address)->sin6_port = port;
+	else
+		((struct sockaddr_in *)address)->sin_port = port;
+}
+
 /* Adds an address to the list, if it may be tried. Returns whether it was. */
 static int
 add_address(struct search *search, const struct sockaddr_storage *address,
@@ -99,8 +120,6 @@ add_address(struct search *search, const struct sockaddr_storage *address,
 	const struct route_target *target = search->target;
 	struct mx_list *list = search->list;
 	struct mx_address *entry = &list->entry[list->count];
-	uint16_t port =
-		htons(target->routed ? target->port : search->options->port);
 
 	if (list->count == MX_ADDRESSES_MAX)
 		return 0;
@@ -111,10 +130,7 @@ add_address(struct search *search, const struct sockaddr_storage *address,
 	}
 	memset(entry, 0, sizeof *entry);
 	entry->address = *address;
-	if (address->ss_family == AF_INET6)
-		((struct sockaddr_in6 *)&entry->address)->sin6_port = port;
-	else
-		((struct sockaddr_in *)&entry->address)->sin_port = port;
+	set_port(&entry->address, search->options, target);
 	snprintf(entry->host, sizeof entry->host, "%s", host->name);
 	entry->preference = host->preference;
 	list->count++;
@@ -138,6 +154,9 @@ add_host(struct search *search, const struct host *host)
 			return -1;
 		if (result == DNS_TEMPORARY)
 			search->temporary = 1;
+		limit_ttl(search, result == DNS_OK	    ? answer[k].ttl_s
+				  : result == DNS_TEMPORARY ? 0
+							    : MX_TTL_NONE_S);
 		if (result != DNS_OK)
 			answer[k].count = 0;
 	}
@@ -240,6 +259,7 @@ find_hosts(struct search *search)
 		&search->mx)) {
 	case DNS_OK:
 		search->list->is_authentic = search->mx.is_authentic;
+		limit_ttl(search, search->mx.ttl_s);
 		return take_mx(search);
 	case DNS_NONE:
 		if (search->mx.dropped > 0)
@@ -250,6 +270,7 @@ find_hosts(struct search *search)
 				"5.4.6 mail for %s comes back to this host, "
 				"which does not take the domain's mail",
 				domain);
+		limit_ttl(search, MX_TTL_NONE_S);
 		search->host[0].name = domain;
 		search->hosts = 1;
 		return MX_OK;
@@ -326,6 +347,7 @@ mx_find(const struct mx_options *options, const struct route_target *target,
 	search.list = list;
 	if (target->kind == ROUTE_ADDRESS)
 		return take_literal(&search);
+	list->ttl_s = MX_TTL_MAX_S;
 	if (target->kind == ROUTE_MX) {
 		result = find_hosts(&search);
 		if (result != MX_OK)
@@ -339,4 +361,28 @@ mx_find(const struct mx_options *options, const struct route_target *target,
 			return give_up(list, MX_MEMORY,
 				"4.3.0 no memory for a look-up in the DNS");
 	return list->count > 0 ? MX_OK : no_address(&search);
+}
+
+bool
+mx_recall(const struct mx_options *options, const struct route_target *target,
+	struct mx_list *list)
+{
+	list->ttl_s = 0;
+	list->is_authentic = 0;
+	list->text[0] = 0;
+	if (list->count == 0 || list->count > MX_ADDRESSES_MAX ||
+		target->kind == ROUTE_ADDRESS)
+		return false;
+	for (unsigned i = 0; i < list->count; i++) {
+		struct mx_address *entry = &list->entry[i];
+
+		if (!target->routed && !options->allow_local &&
+			mx_is_local(&entry->address))
+			return false;
+		if (target->kind != ROUTE_MX &&
+			strcmp(entry->host, target->name) != 0)
+			return false;
+		set_port(&entry->address, options, target);
+	}
+	return true;
 }

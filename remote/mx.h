@@ -17,6 +17,7 @@
  * address defers and does not bounce.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -28,6 +29,10 @@
 #define MX_ADDRESSES_MAX 20
 /* Of one host, so that another gets its turn. */
 #define MX_ADDRESSES_PER_HOST 8
+/* How long a list may be kept, and one that rests on there being no record of some
+ * kind: no MX, or one family without addresses. */
+#define MX_TTL_MAX_S 3600
+#define MX_TTL_NONE_S 300
 
 struct mx_address {
 	struct sockaddr_storage address; /* with the port */
@@ -38,6 +43,8 @@ struct mx_address {
 struct mx_list {
 	unsigned count;
 	struct mx_address entry[MX_ADDRESSES_MAX];
+	uint32_t ttl_s; /* how long it may be kept, at most MX_TTL_MAX_S; 0: not
+			   at all */
 	int is_authentic;		 /* of the MX records: remote/dns.h */
 	char text[OUTCOME_TEXT_MAX + 1]; /* unless MX_OK: "5.1.2 ..." */
 };
@@ -67,6 +74,14 @@ enum mx_result {
 enum mx_result
 mx_find(const struct mx_options *options, const struct route_target *target,
 	int64_t deadline_ms, struct mx_list *list);
+
+/*
+ * Whether a list that was found before, and kept where it may have been spoilt, is
+ * one that mx_find could have given for the target; sets ports and ttl_s (to 0:
+ * whoever kept it knows until when) and takes away is_authentic.
+ */
+bool mx_recall(const struct mx_options *options,
+	const struct route_target *target, struct mx_list *list);
 
 /* What a result that is not MX_OK means for the recipients. */
 static inline enum outcome

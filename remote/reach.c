@@ -8,12 +8,11 @@
 #include "lib/log.h"
 #include "remote/client_wire.h"
 
-/* How long finding the hosts may take, and how long what was found is good. */
+/* How long finding the hosts may take. */
 #define FIND_MS 90000
-#define FOUND_GOOD_MS (5 * 60 * 1000)
-/* After no host could be reached, mail that waits is not tried again for this
- * time, but gets the same answer: one probe is enough. */
-#define DOWN_MS 60000
+/* After a login was rejected, none is tried for this time: guesses lock
+ * accounts. */
+#define REJECTED_MS 60000
 /* Transactions over one connection, unless the server wants fewer, and its age:
  * servers behind one name get their turns, and what a server holds for us is given
  * back now and then. */
@@ -48,6 +47,21 @@ reach_close(struct reach *way)
 	client_quit(&way->client);
 	close(way->client.fd);
 	way->client.fd = -1;
+}
+
+void
+reach_recall(struct reach *way, const struct mx_list *hosts, int64_t until_ms)
+{
+	way->hosts = *hosts;
+	way->has_hosts = true;
+	way->good_until_ms = until_ms;
+}
+
+void
+reach_begin(struct reach *way, int64_t asked_ms)
+{
+	way->asked_ms = asked_ms;
+	way->is_begun = true;
 }
 
 static void
@@ -119,16 +133,18 @@ take_route(struct reach *way, const char *destination)
 	/* from here on strangers are listened to */
 	forget_secrets(way);
 	way->has_route = true;
+	if (way->has_hosts &&
+		!mx_recall(&way->options->mx, &way->target, &way->hosts))
+		way->has_hosts = false;
 	return true;
 }
 
-/* Finds the hosts, unless that was done lately. False: down_* says why. */
+/* Finds the hosts, unless they are known. False: down_* says why. */
 static bool
 find_hosts(struct reach *way)
 {
-	int64_t now_ms = deadline_now_ms();
-
-	if (way->has_hosts && now_ms - way->found_ms < FOUND_GOOD_MS)
+	if (way->has_hosts &&
+		(!way->is_begun || deadline_left_ms(way->good_until_ms) > 0))
 		return true;
 	way->has_hosts = false;
 	way->at = 0;
@@ -142,7 +158,9 @@ find_hosts(struct reach *way)
 		return false;
 	}
 	way->has_hosts = true;
-	way->found_ms = now_ms;
+	way->is_news = true;
+	way->good_until_ms =
+		deadline_after_ms((int64_t)way->hosts.ttl_s * 1000);
 	return true;
 }
 
@@ -335,8 +353,10 @@ try_all(struct reach *way)
 			attempt = try_address(way, address, attempt);
 		if (attempt == ATTEMPT_OK)
 			return true;
-		if (attempt == ATTEMPT_NO_USE)
+		if (attempt == ATTEMPT_NO_USE) {
+			way->down_until_ms = deadline_after_ms(REJECTED_MS);
 			return false;
+		}
 	}
 	return false;
 }
@@ -363,6 +383,16 @@ is_worn_out(const struct reach *way)
 	       deadline_now_ms() - way->since_ms > CONNECTION_AGE_MS;
 }
 
+/* None of them will do: the DNS is to be asked anew, by whoever is next. */
+static void
+forget_hosts(struct reach *way)
+{
+	if (way->has_hosts)
+		way->is_news = true;
+	way->has_hosts = false;
+	way->hosts.ttl_s = 0;
+}
+
 bool
 reach_open(struct reach *way, const char *destination, bool needs_tls)
 {
@@ -373,14 +403,18 @@ reach_open(struct reach *way, const char *destination, bool needs_tls)
 		reach_close(way);
 	if (way->client.fd >= 0)
 		return true;
-	if (deadline_left_ms(way->down_until_ms) > 0)
+	if (way->asked_ms < way->down_ms ||
+		deadline_left_ms(way->down_until_ms) > 0)
 		return false;
-	if (take_route(way, destination) && find_hosts(way) && try_all(way))
+	bool is_open =
+		take_route(way, destination) && find_hosts(way) && try_all(way);
+	way->is_begun = false;
+	if (is_open)
 		return true;
-	way->has_hosts = false;
+	forget_hosts(way);
 	/* other messages can be sent there */
 	way->is_short |= way->is_for_tls;
 	if (!way->is_short)
-		way->down_until_ms = deadline_after_ms(DOWN_MS);
+		way->down_ms = deadline_now_ms();
 	return false;
 }

@@ -11,8 +11,12 @@
  * encrypted ever passes in clear. Where the service tls-client does not run, "may"
  * is in clear.
  *
- * A login that is rejected is not tried at another address, nor for another
- * message while the destination counts as down.
+ * When nobody could be reached, the messages that came to be sent before that was
+ * known get the same answer; one that came later is tried. A login that is rejected
+ * is not tried at another address, nor for another message for a minute.
+ *
+ * Hosts that the DNS has named are good for as long as it says, and always for the
+ * rest of the message at hand.
  */
 
 #include <stdbool.h>
@@ -43,11 +47,16 @@ struct reach {
 	bool needs_tls;	      /* the message at hand must not go in clear */
 	struct mx_list hosts;
 	bool has_hosts;
-	int64_t found_ms;
-	unsigned at;	 /* the address in use, or to be tried next */
+	int64_t good_until_ms; /* of hosts, by the DNS; monotonic */
+	bool is_news;	       /* the hosts, or that they are not good, have not
+				  been told to the parent */
+	bool is_begun;	       /* no connection for the message at hand yet */
+	int64_t asked_ms;      /* when the message came to be sent */
+	unsigned at;	       /* the address in use, or to be tried next */
 	bool is_short;	 /* no connection, but that is not the hosts' fault */
 	bool is_for_tls; /* none for needs_tls alone, at the last address */
-	int64_t down_until_ms;
+	int64_t down_ms; /* when that was found; 0: never */
+	int64_t down_until_ms;	   /* whatever is asked: a login was rejected */
 	enum outcome down_outcome; /* what that means for recipients */
 	char down_text[OUTCOME_TEXT_MAX + 1];
 };
@@ -58,6 +67,14 @@ struct reach {
  */
 void reach_start(struct reach *way, const struct reach_options *options,
 	int secrets, int error);
+
+/* Takes hosts that a worker before has found, good until then; those that the
+ * route does not allow are left when it is known. */
+void
+reach_recall(struct reach *way, const struct mx_list *hosts, int64_t until_ms);
+
+/* A message is at hand, which came to be sent at asked_ms (monotonic). */
+void reach_begin(struct reach *way, int64_t asked_ms);
 
 /*
  * True if a connection stands; one that is old, or has had as many messages as it

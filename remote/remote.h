@@ -9,7 +9,8 @@
  *   lines.c         workers: started, fed, heard, ended
  *   remote.c        settings, the loop
  *   worker.c        the child itself
- *  reach.c           its way to the destination
+ *   reach.c         its way to the destination
+ *   kept.c          what workers tell of the DNS, for the next ones
  */
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 #include "lib/settings.h"
 #include "queue/wakeup.h"
 #include "remote/dns.h"
+#include "remote/kept.h"
 #include "remote/worker.h"
 
 /* Jobs in memory at one time; more wait in their folders. */
@@ -42,6 +44,7 @@ struct waiting {
 	char name[40];	   /* ID.N */
 	struct line *line; /* of the worker that has it; NULL: none */
 	int64_t since_ms;  /* when it was taken, monotonic */
+	int64_t taken_ms;  /* when it was heard of; since_ms may be put off */
 	bool is_found;	   /* at a look into the folder, not by a wake-up */
 	unsigned deaths;
 };
@@ -63,6 +66,7 @@ struct remote {
 	int queue, fifo;
 	struct wakeup_writer runner;
 	struct destination *first, **last;
+	struct kept_table kept;
 	unsigned jobs, workers;
 	bool has_backlog; /* there was no room for a job */
 };

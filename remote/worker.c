@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "queue/job_file.h"
 #include "queue/message_file.h"
+#include "remote/kept.h"
 #include "remote/worker.h"
 
 /* Connections that one message may cost, beyond one for each address. */
@@ -200,6 +201,23 @@ next_task(struct worker *worker, struct task *task, int descriptor[2])
 	return false;
 }
 
+/* Tells the parent of hosts for the next worker; it may be without. */
+static void
+tell_hosts(const struct worker *worker)
+{
+	struct reach *way = worker->way;
+	struct kept_note note;
+	struct mx_list read;
+
+	if (!way->is_news)
+		return;
+	way->is_news = false;
+	kept_tell(&way->hosts, &note);
+	if (kept_read(&note, sizeof note, &read) == 0)
+		(void)send(worker->parent, &note, sizeof note,
+			MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 int
 worker_run(struct reach *way, int parent, struct wakeup_writer *runner)
 {
@@ -209,7 +227,9 @@ worker_run(struct reach *way, int parent, struct wakeup_writer *runner)
 	int descriptor[2];
 
 	while (next_task(&worker, &task, descriptor)) {
+		reach_begin(way, task.taken_ms);
 		do_job(&worker, &task, descriptor[0], descriptor[1]);
+		tell_hosts(&worker);
 		close(descriptor[0]);
 		close(descriptor[1]);
 		snprintf(line, sizeof line, "remote/%s/%s", task.dest,

@@ -8,7 +8,8 @@
  * The parent sends tasks over a SOCK_SEQPACKET pair: a record of struct task,
  * with the job file (locked, open for appending) and the message file beside it.
  * When a job has its end record the worker rings the runner and sends the task
- * back, without descriptors. It ends when the parent closes, or when nothing came
+ * back, without descriptors; before that, if it has asked the DNS, a struct kept_note
+ * of what that said. It ends when the parent closes, or when nothing came
  * for WORKER_IDLE_MS.
  */
 
@@ -22,7 +23,8 @@
 struct task {
 	uint32_t magic;
 	char dest[LAYOUT_DEST_LENGTH + 1];
-	char name[40]; /* ID.N */
+	char name[40];	  /* ID.N */
+	int64_t taken_ms; /* when the parent heard of it; monotonic */
 };
 
 /*

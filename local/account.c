@@ -70,6 +70,7 @@ add(struct search *search, const char *kind, const char *key, const char *dash,
 	snprintf(new->dash, sizeof new->dash, "%s", dash);
 	snprintf(new->extension, sizeof new->extension, "%s", extension);
 	new->proof = proof;
+	new->has_quota = false;
 }
 
 /* Whether the last candidate ends the list. */
@@ -128,6 +129,7 @@ try_virtual(struct search *search, const char *local, const char *extension)
 	char text[ACCOUNT_KEY_MAX];
 	const char *address = virtual_address(search, local, text);
 	struct account account;
+	struct candidates *found = search->found;
 	bool is_whole = extension == NULL;
 
 	switch (find_virtual(search, address, &account)) {
@@ -153,6 +155,11 @@ try_virtual(struct search *search, const char *local, const char *extension)
 	add(search, "u", address, is_whole ? "" : "-",
 		is_whole ? "" : extension,
 		is_whole ? CANDIDATE_CERTAIN : CANDIDATE_LOOKUP);
+	/* one with targets may keep nothing */
+	found->candidate[found->count - 1].has_quota =
+		is_whole && account.kind == ACCOUNT_MAILBOX &&
+		account.targets[0] == 0 &&
+		(account.quota_octets > 0 || account.quota_messages > 0);
 	return 0;
 }
 

@@ -51,6 +51,7 @@ struct candidate {
 	char dash[4];
 	char extension[ADDRESS_LOCAL_MAX + 1];
 	enum candidate_proof proof;
+	bool has_quota; /* the warden may know that it is full */
 };
 
 struct candidates {

@@ -85,4 +85,12 @@ int
 deliver_lookup(struct deliver_settings *settings, const struct account *account,
 	const struct warden_request *request, struct warden_report *report);
 
+/*
+ * Whether the account's mailbox is known to be full. Reads only, and counts
+ * nothing. Fills the report as local/warden.h says. (lookup.c)
+ */
+void
+deliver_room(struct deliver_settings *settings, const struct account *account,
+	const struct warden_request *request, struct warden_report *report);
+
 #endif

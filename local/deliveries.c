@@ -121,7 +121,7 @@ ask(struct local *local, struct delivery *delivery)
 		delivery->work->job.recipient[delivery->recipient].address;
 	int fd = local->idles > 0 ? local->idle[--local->idles] : -1;
 
-	if (resolve_send(&fd, local->resolve_path, address,
+	if (resolve_send(&fd, local->resolve_path, address, 0,
 		    deadline_after_ms(CONNECT_MS)) < 0) {
 		ask_again(local, delivery, "4.3.0 resolve cannot be reached");
 		return;

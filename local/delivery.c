@@ -172,6 +172,30 @@ open_counted(int home, const struct account *account)
 	return fd;
 }
 
+static int
+report_full(
+	const struct deliver_settings *settings, struct warden_report *report)
+{
+	return delivery_report(report,
+		settings->over_fails ? OUTCOME_FAILED : OUTCOME_DEFERRED,
+		"%c.2.2 the mailbox is full", settings->over_fails ? '5' : '4');
+}
+
+void
+delivery_report_room(const struct deliver_settings *settings, int home,
+	const struct account *account, struct warden_report *report)
+{
+	const struct quota limit = {
+		account->quota_octets, account->quota_messages};
+	int maildir = open_counted(home, account);
+
+	if (maildir >= 0 && quota_is_full(maildir, &limit))
+		(void)report_full(settings, report);
+	else
+		(void)delivery_report(report, OUTCOME_DELIVERED, "2.1.5 room");
+	way_close(maildir);
+}
+
 int
 delivery_check_room(const struct deliver_settings *settings, int home,
 	const struct account *account, const char *path, uint64_t octets,
@@ -179,8 +203,6 @@ delivery_check_room(const struct deliver_settings *settings, int home,
 {
 	const struct quota limit = {
 		account->quota_octets, account->quota_messages};
-	enum outcome over =
-		settings->over_fails ? OUTCOME_FAILED : OUTCOME_DEFERRED;
 
 	*counted = is_counted(account, path) ? open_counted(home, account) : -1;
 	if (*counted < 0)
@@ -189,9 +211,7 @@ delivery_check_room(const struct deliver_settings *settings, int home,
 	case QUOTA_FITS:
 		return 0;
 	case QUOTA_OVER:
-		(void)delivery_report(report, over,
-			"%c.2.2 the mailbox is full",
-			over == OUTCOME_FAILED ? '5' : '4');
+		(void)report_full(settings, report);
 		break;
 	case QUOTA_TOO_BIG:
 		(void)delivery_report(report, OUTCOME_FAILED,

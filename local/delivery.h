@@ -59,4 +59,9 @@ int delivery_check_room(const struct deliver_settings *settings, int home,
 	const struct account *account, const char *path, uint64_t octets,
 	int *counted, struct warden_report *report);
 
+/* Reports OUTCOME_DELIVERED, or that the account's Maildir is known to be full
+ * (quota_is_full). */
+void delivery_report_room(const struct deliver_settings *settings, int home,
+	const struct account *account, struct warden_report *report);
+
 #endif

@@ -74,3 +74,32 @@ deliver_lookup(struct deliver_settings *settings, const struct account *account,
 	close(folder);
 	return (int)into->outcome;
 }
+
+void
+deliver_room(struct deliver_settings *settings, const struct account *account,
+	const struct warden_request *request, struct warden_report *into)
+{
+	char why[OUTCOME_TEXT_MAX + 1];
+	struct instructions_file file;
+
+	*into = (struct warden_report){.magic = WARDEN_MAGIC};
+	srs_forget(&settings->srs);
+	if (!delivery_names_are_sound(request)) {
+		(void)delivery_report(into, OUTCOME_DEFERRED,
+			"4.3.5 the look-up request is malformed");
+		return;
+	}
+	int folder = delivery_open_home(account, into);
+	if (folder < 0)
+		return;
+	enum instructions_result result = instructions_find(folder,
+		request->dash, request->extension, &file, why, sizeof why);
+	if (result == INSTRUCTIONS_FOUND)
+		close(file.fd);
+	if (result == INSTRUCTIONS_NONE || result == INSTRUCTIONS_EMPTY)
+		delivery_report_room(settings, folder, account, into);
+	else
+		(void)delivery_report(into, OUTCOME_DELIVERED,
+			"2.1.5 its instructions decide");
+	close(folder);
+}

@@ -251,6 +251,18 @@ quota_check(int maildir, const struct quota *limit, uint64_t octets)
 	return is_over(&usage, octets) ? QUOTA_OVER : QUOTA_FITS;
 }
 
+bool
+quota_is_full(int maildir, const struct quota *limit)
+{
+	struct usage usage;
+
+	return read_file(maildir, &usage) == 1 && usage.is_usable &&
+	       !usage.is_large && !usage.is_old &&
+	       usage.limit.octets == limit->octets &&
+	       usage.limit.messages == limit->messages &&
+	       is_over(&usage, QUOTA_SMALLEST);
+}
+
 void
 quota_add(int maildir, uint64_t octets)
 {

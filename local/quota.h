@@ -14,10 +14,13 @@
  * does not count. The file is the user's, and a wrong one at worst harms that user.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define QUOTA_FILE_MAX 5120
 #define QUOTA_FRESH_S (15 * 60)
+/* No message with its fields and trace lines is much smaller. */
+#define QUOTA_SMALLEST 512
 
 struct quota {
 	uint64_t octets;   /* 0: as many as they are */
@@ -38,6 +41,13 @@ enum quota_result {
  */
 enum quota_result
 quota_check(int maildir, const struct quota *limit, uint64_t octets);
+
+/*
+ * Whether the file, made for this limit and fresh enough to be believed, leaves
+ * less room than QUOTA_SMALLEST octets. Reads that file and nothing else: what is
+ * not known is not full.
+ */
+bool quota_is_full(int maildir, const struct quota *limit);
 
 /* Notes a message that has come. Nothing if there is no file; failure does no harm,
  * since the file is counted anew from time to time. */

@@ -72,7 +72,10 @@ take_question(struct resolve_server *server, struct resolve_client *client,
 	const struct account_teller teller = {resolve_tell_step, client};
 	struct path path;
 
-	client->is_traced = question->is_traced == 1 && client->may_trace;
+	client->is_traced =
+		(question->asks & RESOLVE_STEPS) != 0 && client->may_trace;
+	client->asks_room = (question->asks & RESOLVE_ROOM) != 0;
+	client->room = RESOLVE_HAS_ROOM;
 	client->found.domain = OURS_NOT;
 	snprintf(client->address, sizeof client->address, "%s",
 		question->address);

@@ -17,9 +17,13 @@
 #define RESOLVE_TEXT_MAX 1024
 #define ACCOUNT_KEY_MAX 256
 
+/* What a question asks for besides. */
+#define RESOLVE_STEPS 1u /* steps come before the answer (root's alone) */
+#define RESOLVE_ROOM 2u	 /* whether the mailbox is full */
+
 struct resolve_question {
 	uint32_t magic;
-	uint32_t is_traced; /* 1: steps come before the answer (root's alone) */
+	uint32_t asks;			/* RESOLVE_STEPS, RESOLVE_ROOM */
 	char address[RESOLVE_TEXT_MAX]; /* local@domain, NUL-terminated */
 };
 
@@ -38,10 +42,18 @@ enum resolve_meaning {
 	RESOLVE_TEMPORARY = 4, /* cannot tell now: text says why */
 };
 
+/* Only what is known for certain: whoever was not asked, or cannot tell, has room. */
+enum resolve_room {
+	RESOLVE_HAS_ROOM = 0,
+	RESOLVE_FULL_NOW = 1, /* 4.2.2 */
+	RESOLVE_FULL = 2,     /* 5.2.2 */
+};
+
 struct resolve_answer {
 	uint32_t magic;
 	uint32_t meaning; /* enum resolve_meaning */
 	uint32_t domain;  /* enum ours_kind: by what the domain is ours */
+	uint32_t room;	  /* enum resolve_room; of ACCOUNT alone */
 	uint64_t version; /* of the databases: another one after a change */
 	/*
 	 * The account, as the warden looks it up again: the keys stand in
@@ -62,7 +74,7 @@ struct resolve_answer {
  * caller treats as temporary.
  */
 int resolve_ask(int *fd, const char *socket_path, const char *address,
-	int64_t deadline_ms, struct resolve_answer *answer);
+	uint32_t asks, int64_t deadline_ms, struct resolve_answer *answer);
 
 /*
  * The same in two parts, for who has other things to do meanwhile. resolve_send
@@ -72,7 +84,7 @@ int resolve_ask(int *fd, const char *socket_path, const char *address,
  * none is there yet. One question at a time on a connection.
  */
 int resolve_send(int *fd, const char *socket_path, const char *address,
-	int64_t deadline_ms);
+	uint32_t asks, int64_t deadline_ms);
 int resolve_receive(int fd, struct resolve_answer *answer);
 
 /*

@@ -24,6 +24,7 @@ is_sound(const struct resolve_answer *answer)
 	       answer->meaning >= RESOLVE_ACCOUNT &&
 	       answer->meaning <= RESOLVE_TEMPORARY &&
 	       answer->domain <= OURS_DATABASE &&
+	       answer->room <= RESOLVE_FULL &&
 	       has_end(answer->account, sizeof answer->account) &&
 	       has_end(answer->dash, sizeof answer->dash) &&
 	       has_end(answer->extension, sizeof answer->extension) &&
@@ -31,9 +32,10 @@ is_sound(const struct resolve_answer *answer)
 }
 
 static int
-send_question(int fd, const char *address)
+send_question(int fd, const char *address, uint32_t asks)
 {
-	struct resolve_question question = {.magic = RESOLVE_MAGIC};
+	struct resolve_question question = {
+		.magic = RESOLVE_MAGIC, .asks = asks};
 
 	memcpy(question.address, address, strlen(address));
 	return send(fd, &question, sizeof question, MSG_NOSIGNAL) ==
@@ -44,7 +46,7 @@ send_question(int fd, const char *address)
 
 int
 resolve_send(int *fd, const char *socket_path, const char *address,
-	int64_t deadline_ms)
+	uint32_t asks, int64_t deadline_ms)
 {
 	bool is_old = *fd >= 0;
 
@@ -58,7 +60,7 @@ resolve_send(int *fd, const char *socket_path, const char *address,
 				socket_path, SOCK_SEQPACKET, deadline_ms);
 		if (*fd < 0)
 			return -1;
-		if (send_question(*fd, address) == 0)
+		if (send_question(*fd, address, asks) == 0)
 			return 0;
 		int saved = errno;
 		close(*fd);
@@ -105,12 +107,13 @@ receive(int fd, struct resolve_answer *answer, int64_t deadline_ms)
 
 int
 resolve_ask(int *fd, const char *socket_path, const char *address,
-	int64_t deadline_ms, struct resolve_answer *answer)
+	uint32_t asks, int64_t deadline_ms, struct resolve_answer *answer)
 {
 	bool is_old = *fd >= 0;
 
 	for (;;) {
-		if (resolve_send(fd, socket_path, address, deadline_ms) < 0)
+		if (resolve_send(fd, socket_path, address, asks, deadline_ms) <
+			0)
 			return -1;
 		if (receive(*fd, answer, deadline_ms) == 0)
 			return 0;

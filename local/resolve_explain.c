@@ -77,7 +77,7 @@ resolve_explain(const char *socket_path, const char *address,
 	void *context, struct resolve_answer *answer)
 {
 	struct resolve_question question = {
-		.magic = RESOLVE_MAGIC, .is_traced = 1};
+		.magic = RESOLVE_MAGIC, .asks = RESOLVE_STEPS};
 	int result = -1;
 
 	if (strlen(address) >= sizeof question.address) {

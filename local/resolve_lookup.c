@@ -52,7 +52,8 @@ resolve_say(const struct resolve_client *client, enum resolve_meaning meaning,
 	struct resolve_answer answer = {.magic = RESOLVE_MAGIC,
 		.meaning = meaning,
 		.domain = client->found.domain,
-		.version = client->found.version};
+		.version = client->found.version,
+		.room = client->room};
 
 	if (meaning == RESOLVE_ACCOUNT) {
 		const struct candidate *found =
@@ -79,14 +80,14 @@ resolve_cannot_tell(const struct resolve_client *client, const char *text)
 
 /* --- look-ups --- */
 
-/* Sends the look-up of the current candidate. 0, or -1 after the answer. */
-static int
-start_lookup(struct resolve_server *server, struct resolve_client *client)
+/* Sends the look-up of the current candidate. NULL, or what was wrong. */
+static const char *
+send_lookup(struct resolve_server *server, struct resolve_client *client,
+	enum warden_kind kind)
 {
 	const struct candidate *candidate =
 		&client->found.candidate[client->at];
-	struct warden_request request = {
-		.magic = WARDEN_MAGIC, .kind = WARDEN_LOOKUP};
+	struct warden_request request = {.magic = WARDEN_MAGIC, .kind = kind};
 	int ends[2];
 
 	snprintf(request.account, sizeof request.account, "%s",
@@ -96,21 +97,40 @@ start_lookup(struct resolve_server *server, struct resolve_client *client)
 		candidate->extension);
 	snprintf(
 		request.address, sizeof request.address, "%s", client->address);
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
-		resolve_cannot_tell(client, strerror(errno));
-		return -1;
-	}
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return "no descriptors";
 	client->deadline_ms = deadline_after_ms(LOOKUP_MS);
 	int sent = warden_ask(&server->warden, server->warden_path, &request,
 		&ends[1], 1, client->deadline_ms);
 	close(ends[1]);
 	if (sent < 0) {
-		resolve_cannot_tell(client, "the warden cannot be reached");
 		close(ends[0]);
-		return -1;
+		return "the warden cannot be reached";
 	}
 	client->report = ends[0];
-	return 0;
+	client->is_room = kind == WARDEN_ROOM;
+	return NULL;
+}
+
+static void
+start_lookup(struct resolve_server *server, struct resolve_client *client)
+{
+	const char *wrong = send_lookup(server, client, WARDEN_LOOKUP);
+
+	if (wrong != NULL)
+		resolve_cannot_tell(client, wrong);
+}
+
+/* An account takes it. If its quota matters, the warden is asked first; whatever
+ * goes wrong with that, the delivery looks again. */
+static void
+take(struct resolve_server *server, struct resolve_client *client)
+{
+	tell_candidate(client, "it takes the mail");
+	if (!client->asks_room ||
+		!client->found.candidate[client->at].has_quota ||
+		send_lookup(server, client, WARDEN_ROOM) != NULL)
+		resolve_say(client, RESOLVE_ACCOUNT, "");
 }
 
 /* The same for the look-up program. */
@@ -142,12 +162,11 @@ resolve_go_on(struct resolve_server *server, struct resolve_client *client)
 	}
 	switch (client->found.candidate[client->at].proof) {
 	case CANDIDATE_CERTAIN:
-		tell_candidate(client, "it takes the mail");
-		resolve_say(client, RESOLVE_ACCOUNT, "");
+		take(server, client);
 		break;
 	case CANDIDATE_LOOKUP:
 	case CANDIDATE_FINAL:
-		(void)start_lookup(server, client);
+		start_lookup(server, client);
 		break;
 	case CANDIDATE_OUTSIDE:
 		start_outside(server, client);
@@ -196,6 +215,22 @@ resolve_end_outside(
 	}
 }
 
+/* 1: there is a report; else none comes. */
+static void
+say_room(struct resolve_client *client, int result,
+	const struct warden_report *report)
+{
+	const char *text = "";
+
+	if (result == 1 && strncmp(report->text + 1, ".2.2 ", 5) == 0) {
+		client->room = report->outcome == OUTCOME_FAILED
+				       ? RESOLVE_FULL
+				       : RESOLVE_FULL_NOW;
+		text = report->text;
+	}
+	resolve_say(client, RESOLVE_ACCOUNT, text);
+}
+
 /* The look-up has something to say, or its time is over. */
 void
 resolve_end_lookup(struct resolve_server *server, struct resolve_client *client)
@@ -207,7 +242,9 @@ resolve_end_lookup(struct resolve_server *server, struct resolve_client *client)
 		return;
 	close(client->report);
 	client->report = -1;
-	if (result <= 0) {
+	if (client->is_room) {
+		say_room(client, result, &report);
+	} else if (result <= 0) {
 		resolve_cannot_tell(
 			client, "the look-up ended without a result");
 	} else if (report.outcome == OUTCOME_DELIVERED) {

@@ -17,6 +17,9 @@ struct resolve_client {
 	int report; /* of the look-up; -1: none is under way */
 	int64_t deadline_ms;
 	bool may_trace, is_traced;
+	bool asks_room; /* the quota matters, too */
+	bool is_room;	/* the look-up under way is for that */
+	enum resolve_room room;
 	bool is_outside; /* report is the look-up program's connection */
 	struct outside outside;
 	char address[RESOLVE_TEXT_MAX];

@@ -119,6 +119,7 @@ static const struct rule rules[] = {
 	{WARDEN_DELIVER, "_keep-local", 2, WARDEN_DELIVERY_S},
 	{WARDEN_POP3, "_keep-auth", 3, SESSION_S},
 	{WARDEN_LOOKUP, "_keep-resolve", 1, LOOKUP_S},
+	{WARDEN_ROOM, "_keep-resolve", 1, LOOKUP_S},
 };
 
 static bool
@@ -164,7 +165,12 @@ look_up(struct server *server, const struct account *account,
 		log_line("cannot confine a look-up: %s", why);
 		return STATUS_TEMPORARY;
 	}
-	deliver_lookup(&server->deliver, account, &work->request, &result);
+	if (work->request.kind == WARDEN_ROOM)
+		deliver_room(
+			&server->deliver, account, &work->request, &result);
+	else
+		deliver_lookup(
+			&server->deliver, account, &work->request, &result);
 	return durable_write_all(work->descriptor[0], &result, sizeof result) ==
 			       0
 		       ? STATUS_DONE
@@ -230,6 +236,7 @@ serve(struct server *server, const struct work *work, unsigned life_s)
 		return STATUS_TEMPORARY;
 	}
 	if (work->request.kind != WARDEN_LOOKUP &&
+		work->request.kind != WARDEN_ROOM &&
 		warden_prepare(&server->home, &work->request,
 			work->descriptor[1], &account) < 0)
 		return STATUS_TEMPORARY;
@@ -241,6 +248,7 @@ serve(struct server *server, const struct work *work, unsigned life_s)
 	case WARDEN_POP3:
 		return serve_session(server, &account, work);
 	case WARDEN_LOOKUP:
+	case WARDEN_ROOM:
 		return look_up(server, &account, work);
 	}
 	return STATUS_MISUSE;

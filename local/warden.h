@@ -43,6 +43,11 @@ enum warden_kind {
 	 * the account has instructions for this extension.
 	 */
 	WARDEN_LOOKUP = 3,
+	/*
+	 * The same. The child tells whether the account's mailbox is known to be
+	 * full: it has a quota and no instructions of its own.
+	 */
+	WARDEN_ROOM = 4,
 };
 
 struct warden_request {
@@ -68,7 +73,8 @@ struct warden_request {
  * What a child writes to the report descriptor, whole, in one write. For a
  * delivery an outcome and its reply text ("2.0.0 …"); for a look-up
  * OUTCOME_DELIVERED (there are such instructions), OUTCOME_FAILED (there are
- * none) or OUTCOME_DEFERRED (cannot tell).
+ * none) or OUTCOME_DEFERRED (cannot tell). For the room OUTCOME_DELIVERED, or what
+ * a delivery would say now ("4.2.2 …" or "5.2.2 …"); any other text: cannot tell.
  */
 struct warden_report {
 	uint32_t magic;

@@ -224,6 +224,18 @@ by_answer(enum policy_answer answer, const char *why, struct verdict yes)
 				"resolve", reply_make(550, "5.1.1",
 						   "nobody has this address")),
 			why);
+	case POLICY_FULL_NOW:
+		return verdict_with_reason(
+			verdict_by_rule(
+				"quota", reply_make(452, "4.2.2",
+						 "the mailbox is full now")),
+			why);
+	case POLICY_FULL:
+		return verdict_with_reason(
+			verdict_by_rule(
+				"quota", reply_make(552, "5.2.2",
+						 "the mailbox is full")),
+			why);
 	default:
 		return verdict_with_reason(
 			verdict_by_rule("resolve",

@@ -137,7 +137,8 @@ policy_ask(int *fd, const char *socket_path, const char *address,
 	struct resolve_answer answer;
 
 	*domain = OURS_TROUBLE;
-	if (resolve_ask(fd, socket_path, address, deadline_ms, &answer) < 0) {
+	if (resolve_ask(fd, socket_path, address, RESOLVE_ROOM, deadline_ms,
+		    &answer) < 0) {
 		snprintf(why, size, "%s: %s", socket_path, strerror(errno));
 		return POLICY_LATER;
 	}
@@ -145,7 +146,11 @@ policy_ask(int *fd, const char *socket_path, const char *address,
 	*domain = (enum ours_kind)answer.domain;
 	switch (answer.meaning) {
 	case RESOLVE_ACCOUNT:
-		return POLICY_EXISTS;
+		if (answer.room == RESOLVE_HAS_ROOM)
+			return POLICY_EXISTS;
+		snprintf(why, size, "%s", answer.text);
+		return answer.room == RESOLVE_FULL ? POLICY_FULL
+						   : POLICY_FULL_NOW;
 	case RESOLVE_NOBODY:
 		snprintf(why, size, "%s",
 			answer.text[0] ? answer.text : "no such address");

@@ -68,6 +68,8 @@ enum policy_answer {
 	POLICY_NOBODY,	  /* never: the domain is ours, nobody has it */
 	POLICY_ELSEWHERE, /* resolve does not know the domain as ours */
 	POLICY_LATER,	  /* cannot tell now */
+	POLICY_FULL_NOW,  /* somebody has it, whose mailbox is full */
+	POLICY_FULL,	  /* the same, and that is for good */
 };
 
 /*

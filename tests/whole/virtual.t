@@ -94,6 +94,37 @@ def users(host):
           "not an account", "nobody")
 
 
+def full(host):
+    """A mailbox that is known to be full is refused at RCPT."""
+    ended(host.run("user-add", "eve@v.test", input=b"x\n"), 0, "", "eve")
+    ended(host.run("user-set", "--messages", "1", "eve@v.test"), 0, "",
+          "room for one message")
+    tap.same(rcpt(host, "eve@v.test"), 250, "nothing there: taken")
+    arrives(host, "eve@v.test", "eve", "the one")
+    tap.ok(wait_for(lambda: rcpt(host, "eve@v.test") == 452),
+           "one is there: 452", host.logs())
+    size = os.path.join(maildir(host, "eve"), "maildirsize")
+    os.utime(size, (1, 1))
+    tap.same(rcpt(host, "eve@v.test"), 250, "what is old is not believed")
+    os.utime(size)
+    instructions = os.path.join(os.path.dirname(maildir(host, "eve")), ".qmail")
+    with open(instructions, "w", encoding="ascii") as file:
+        file.write("&bob@v.test\n")
+    os.chmod(instructions, 0o644)
+    tap.same(rcpt(host, "eve@v.test"), 250, "with instructions: they decide")
+    os.unlink(instructions)
+    tap.same(rcpt(host, "eve@v.test"), 452, "without: full again")
+    host.control("quotafails", "1\n")
+    host.restart("warden")
+    tap.same(rcpt(host, "eve@v.test"), 552, "control/quotafails: 552")
+    os.unlink(os.path.join(host.home, "control", "quotafails"))
+    host.restart("warden")
+    with open(size, "w", encoding="ascii") as file:
+        file.write("nonsense\n")
+    tap.same(rcpt(host, "eve@v.test"), 250, "nonsense is not believed")
+    ended(host.run("user-del", "eve@v.test"), 0, "", "eve goes")
+
+
 def aliases(host):
     ended(host.run("user-add", "bob@v.test", input=b"two\n"), 0, "", "bob")
     ended(host.run("alias-add", "both@v.test", "ann@v.test", "bob@v.test"), 0, "",
@@ -242,6 +273,6 @@ def outside(host):
 
 
 with Instance() as instance:
-    for step in (domains, users, aliases, transfer, many, gone, outside):
+    for step in (domains, users, full, aliases, transfer, many, gone, outside):
         tap.case(step, instance)
 tap.done()

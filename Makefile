@@ -339,6 +339,7 @@ bench: all $(BUILD)/bench/smtpload $(BUILD)/bench/inject
 	python3 tests/bench/connections
 	python3 tests/bench/tls
 	python3 tests/bench/queue
+	python3 tests/bench/addresses
 
 fuzz: fuzz-targets
 	sh tests/fuzz/fuzz.t -max_total_time=$(FUZZ_SECONDS)

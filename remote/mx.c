@@ -363,6 +363,28 @@ mx_find(const struct mx_options *options, const struct route_target *target,
 	return list->count > 0 ? MX_OK : no_address(&search);
 }
 
+/* Brings a random one of the hosts in [from, to), which are equal, to their
+ * beginning; the rest follow in a circle. */
+static void
+rotate(struct mx_list *list, unsigned from, unsigned to)
+{
+	unsigned host[MX_ADDRESSES_MAX], hosts = 0;
+	struct mx_list before = *list;
+	uint32_t number;
+
+	for (unsigned i = from; i < to; i++)
+		if (i == from || strcmp(list->entry[i].host,
+					 list->entry[i - 1].host) != 0)
+			host[hosts++] = i;
+	if (hosts < 2 || getrandom(&number, sizeof number, GRND_NONBLOCK) !=
+				 (ssize_t)sizeof number)
+		return;
+	unsigned by = host[number % hosts] - from;
+	for (unsigned i = from; i < to; i++)
+		list->entry[i] =
+			before.entry[from + (i - from + by) % (to - from)];
+}
+
 bool
 mx_recall(const struct mx_options *options, const struct route_target *target,
 	struct mx_list *list)
@@ -383,6 +405,12 @@ mx_recall(const struct mx_options *options, const struct route_target *target,
 			strcmp(entry->host, target->name) != 0)
 			return false;
 		set_port(&entry->address, options, target);
+	}
+	for (unsigned from = 0, to = 0; from < list->count; from = to) {
+		while (to < list->count && list->entry[to].preference ==
+						   list->entry[from].preference)
+			to++;
+		rotate(list, from, to);
 	}
 	return true;
 }

@@ -79,6 +79,7 @@ mx_find(const struct mx_options *options, const struct route_target *target,
  * Whether a list that was found before, and kept where it may have been spoilt, is
  * one that mx_find could have given for the target; sets ports and ttl_s (to 0:
  * whoever kept it knows until when) and takes away is_authentic.
+ * Of equal hosts a random one comes first, as with mx_find.
  */
 bool mx_recall(const struct mx_options *options,
 	const struct route_target *target, struct mx_list *list);

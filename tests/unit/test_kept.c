@@ -198,6 +198,33 @@ test_recall(void **state)
 	}
 }
 
+/* Equal hosts share the load although the list is the same; a worse one stays
+ * behind, and a host's addresses together. */
+static void
+test_recall_is_random(void **state)
+{
+	struct mx_options options = {.port = 25};
+	struct route_target target = {.kind = ROUTE_MX, .name = "one.test"};
+	unsigned first[2] = {0, 0};
+
+	(void)state;
+	for (unsigned i = 0; i < 80; i++) {
+		struct mx_list list = make_list(60);
+
+		add(&list, AF_INET, "192.0.2.2", "mx.two.test");
+		add(&list, AF_INET, "192.0.2.3", "mx.far.test");
+		list.entry[3].preference = 20;
+		assert_true(mx_recall(&options, &target, &list));
+		assert_string_equal("mx.far.test", list.entry[3].host);
+		assert_string_equal("mx.one.test", list.entry[1].host);
+		bool is_two = strcmp(list.entry[0].host, "mx.two.test") == 0;
+		first[is_two]++;
+		assert_int_equal(
+			AF_INET6, list.entry[is_two ? 1 : 0].address.ss_family);
+	}
+	assert_true(first[0] > 0 && first[1] > 0);
+}
+
 int
 main(void)
 {
@@ -207,6 +234,7 @@ main(void)
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_recall),
+		cmocka_unit_test(test_recall_is_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,7 +180,7 @@ maildir2mbox = local/maildir2mbox.o local/mbox.o local/way.o \
 	local/environment.o $(command)
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o \
-	tools/users_store.o tools/users_batch.o tools/scram_keys.o
+	tools/users_store.o tools/users_batch.o tools/users_line.o tools/scram_keys.o
 user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o tools/users_store.o tools/users_batch.o \
 	tools/scram_keys.o
 

@@ -22,6 +22,7 @@
 #include "lib/outcome.h"
 #include "tools/maildir_make.h"
 #include "tools/users.h"
+#include "tools/users_line.h"
 
 #define WHY_MAX 600
 
@@ -52,9 +53,14 @@ scan_arguments(int argc, char **argv, struct adding *adding,
 			next++;
 			continue;
 		}
-		if (strcmp(argv[next], "--home") != 0 || next + 1 >= argc)
+		if (next + 1 >= argc)
 			return -1;
-		*home = argv[next + 1];
+		if (strcmp(argv[next], "--home") == 0)
+			*home = argv[next + 1];
+		else if (strcmp(argv[next], "--quota") != 0 ||
+			 users_scan_size(argv[next + 1],
+				 &adding->account.quota_octets) < 0)
+			return -1;
 		next += 2;
 	}
 	if (next + 1 != argc)
@@ -97,7 +103,7 @@ static int
 describe(struct adding *adding, const char *home)
 {
 	struct account *account = &adding->account;
-	unsigned char packed[2 * ACCOUNT_HOME_MAX + 32];
+	unsigned char packed[ACCOUNT_RECORD_MAX];
 	size_t length;
 	int needed;
 
@@ -279,8 +285,8 @@ main(int argc, char **argv)
 	const char *address, *home;
 
 	if (scan_arguments(argc, argv, &adding, &address, &home) < 0) {
-		fputs("usage: user-add [--cram] [--home DIR] ADDRESS "
-		      "<PASSWORD\n",
+		fputs("usage: user-add [--cram] [--home DIR] [--quota SIZE] "
+		      "ADDRESS <PASSWORD\n",
 			stderr);
 		return STATUS_MISUSE;
 	}

@@ -96,7 +96,12 @@ def users(host):
 
 def full(host):
     """A mailbox that is known to be full is refused at RCPT."""
-    ended(host.run("user-add", "eve@v.test", input=b"x\n"), 0, "", "eve")
+    ended(host.run("user-add", "--quota", "3M", "eve@v.test", input=b"x\n"), 0,
+          "", "user-add --quota")
+    tap.same([x["quota"] for x in listed(host, "v.test")
+              if x["name"] == "eve@v.test"], [3 << 20], "is listed")
+    ended(host.run("user-add", "--quota", "much", "no@v.test", input=b"x\n"),
+          100, "usage", "much is no size")
     ended(host.run("user-set", "--messages", "1", "eve@v.test"), 0, "",
           "room for one message")
     tap.same(rcpt(host, "eve@v.test"), 250, "nothing there: taken")

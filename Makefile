@@ -89,7 +89,7 @@ queue-submit = queue/queue_submit.o queue/submit.o
 queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/job_file.o queue/wakeup.o queue/submit.o queue/active.o \
 	queue/scan.o queue/requests.o queue/operate.o queue/search.o \
-	queue/request.o queue/retries.o queue/admit.o queue/waiting.o queue/picks.o \
+	queue/request.o queue/destinations.o queue/destination.o queue/retries.o queue/admit.o queue/waiting.o queue/picks.o \
 	queue/flows.o queue/heap.o queue/adopt.o queue/jobs.o \
 	queue/results.o queue/history.o queue/commit.o queue/schedule.o queue/bounce.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
@@ -149,6 +149,9 @@ queue-list = tools/queue_list.o tools/queue_show.o tools/json.o tools/queue_walk
 queue-request = tools/queue_request.o tools/plain.o tools/queue_choose.o tools/queue_ask.o \
 	tools/queue_walk.o queue/request.o queue/layout.o queue/message_file.o \
 	queue/wakeup.o remote/route.o remote/route_words.o
+destination-list = tools/destination_list.o tools/plain.o tools/json.o tools/queue_ask.o \
+	tools/queue_walk.o queue/request.o queue/destination.o queue/layout.o \
+	queue/message_file.o queue/wakeup.o
 queue-stat = tools/queue_stat.o tools/queue_domains.o tools/json.o \
 	tools/queue_walk.o queue/layout.o queue/message_file.o
 queue-check = tools/queue_check.o tools/queue_look.o tools/queue_look_file.o \
@@ -185,7 +188,7 @@ user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o tools/users_stor
 	tools/scram_keys.o
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
-	remote local sendmail queue-list queue-stat queue-check queue-request countd maildirmake \
+	remote local sendmail queue-list queue-stat queue-check queue-request destination-list countd maildirmake \
 	smtp-why control-show address-why route-show smtp-probe users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
 	user-list tls-client tlsd lmtp-deliver

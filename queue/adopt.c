@@ -82,6 +82,7 @@ take_over(struct runner *runner, struct message *message, enum channel channel,
 	if (slot == NULL)
 		return NULL;
 	flow->channel = channel;
+	pick_name(flow, job->destination, job->recipient[0].address);
 	flow->out++;
 	slot->flow = flow;
 	slot->channel = channel;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lib/deadline.h"
+#include "queue/destination.h"
 #include "queue/flows.h"
 
 /* A new destination gets so many jobs at once. */
@@ -166,6 +167,32 @@ flow_retry_now(struct flow *flow, int64_t now_ms)
 		flow->retry_ms = now_ms;
 }
 
+/* --- for people --- */
+
+void
+flow_set_name(struct flow *flow, const char *name)
+{
+	if (flow->name == NULL)
+		flow->name = strndup(name, DESTINATION_NAME_MAX);
+}
+
+void
+flow_set_reply(struct flow *flow, const char *reply)
+{
+	free(flow->reply);
+	flow->reply =
+		reply == NULL ? NULL : strndup(reply, DESTINATION_REPLY_MAX);
+}
+
+static void
+free_flow(struct flow *flow)
+{
+	heap_free(&flow->ready);
+	free(flow->name);
+	free(flow->reply);
+	free(flow);
+}
+
 /* --- the ring of those with mail in waiting/ --- */
 
 void
@@ -216,12 +243,11 @@ flow_release(struct flows *flows, struct flow *flow, int64_t now_ms)
 		return;
 	assert(flow->ready.count == 0 && flow->folder == NULL);
 	heap_remove(&flows->turns[flow->channel], &flow->turn);
-	heap_free(&flow->ready);
 	while (*link != flow)
 		link = &(*link)->next;
 	*link = flow->next;
 	flows->count--;
-	free(flow);
+	free_flow(flow);
 }
 
 void
@@ -244,8 +270,7 @@ flows_free(struct flows *flows)
 		for (struct flow *flow = flows->slot[i], *next; flow != NULL;
 			flow = next) {
 			next = flow->next;
-			heap_free(&flow->ready);
-			free(flow);
+			free_flow(flow);
 		}
 	free(flows->turns[CHANNEL_LOCAL].item);
 	free(flows->turns[CHANNEL_REMOTE].item);

@@ -49,6 +49,8 @@ struct flow {
 	unsigned out, window;
 	enum flow_state state;
 	unsigned failures;
+	char *name;	  /* owned: of a destination, for people; or NULL */
+	char *reply;	  /* owned: what was said last, or NULL */
 	int64_t retry_ms; /* monotonic */
 
 	/* mail in waiting/KEY */
@@ -107,6 +109,11 @@ bool flow_is_down(const struct flow *flow, int64_t now_ms);
 void flow_reached(struct flows *flows, struct flow *flow);
 void flow_broke(struct flow *flow);
 bool flow_unreachable(struct flows *flows, struct flow *flow, int64_t now_ms);
+
+/* Keep a beginning of these texts, for people (queue/destination.h); without
+ * memory none. A flow keeps its first name; reply NULL: nothing is wrong. */
+void flow_set_name(struct flow *flow, const char *name);
+void flow_set_reply(struct flow *flow, const char *reply);
 
 /* It is to be tried now, whatever it did. */
 void flow_retry_now(struct flow *flow, int64_t now_ms);

@@ -84,6 +84,24 @@ pick_key(enum channel channel, const char *destination, const char *address,
 	layout_dest(text, key);
 }
 
+void
+pick_name(struct flow *flow, const char *destination, const char *address)
+{
+	char text[ENVELOPE_ADDRESS_MAX + 1];
+	const char *at = strrchr(address, '@');
+
+	if (flow->name != NULL)
+		return;
+	if (flow->channel == CHANNEL_REMOTE) /* settings may follow */
+		snprintf(text, sizeof text, "%.*s",
+			(int)strcspn(destination, " \t"), destination);
+	else
+		snprintf(text, sizeof text, "%.*s%s",
+			(int)strcspn(address, "-+@"), address,
+			at == NULL ? "" : at);
+	flow_set_name(flow, text);
+}
+
 struct flow *
 pick_flow(const struct runner *runner, const struct message *message,
 	const char *address)
@@ -250,6 +268,8 @@ take_run(struct runner *runner, struct message *message, const struct due *due,
 	if (flow == NULL)
 		return -1;
 	flow->channel = due->channel;
+	pick_name(flow, due->destination,
+		message->file.envelope.recipient[due->recipient].address);
 	if (!flow_is_down(flow, deadline_now_ms()))
 		return add_pick(runner, message, flow, due, count);
 	if (!message_is_expired(runner, message) &&

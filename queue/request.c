@@ -13,6 +13,7 @@ static const char *const NAME[] = {
 	[REQUEST_BOUNCE] = "bounce",
 	[REQUEST_RETRY] = "retry",
 	[REQUEST_ROUTE] = "route",
+	[REQUEST_DESTINATIONS] = "destinations",
 };
 #define NAMES (sizeof NAME / sizeof NAME[0])
 
@@ -25,7 +26,7 @@ request_name(enum request_operation operation)
 int
 request_operation(const char *name, enum request_operation *operation)
 {
-	for (size_t i = REQUEST_HOLD; i < NAMES; i++)
+	for (size_t i = REQUEST_HOLD; i < REQUEST_DESTINATIONS; i++)
 		if (strcmp(NAME[i], name) == 0) {
 			*operation = (enum request_operation)i;
 			return 0;
@@ -171,7 +172,8 @@ request_unpack(const void *octets, size_t length, struct request *request)
 		if (result != REQUEST_OK)
 			goto fail;
 	}
-	if (next == RECORD_END && request->ids > 0)
+	bool is_list = request->operation == REQUEST_DESTINATIONS;
+	if (next == RECORD_END && (request->ids == 0) == is_list)
 		return REQUEST_OK;
 	result = REQUEST_BAD;
 fail:

@@ -27,12 +27,14 @@
 
 /* The numbers stand in files and never change. */
 enum request_operation {
-	REQUEST_HOLD = 1, /* to held/, until released */
-	REQUEST_RELEASE,  /* from held/ back to work */
-	REQUEST_DELETE,	  /* discarded: nobody is told */
-	REQUEST_BOUNCE,	  /* failed: the sender is told */
-	REQUEST_RETRY,	  /* due now */
-	REQUEST_ROUTE,	  /* to another host: text; "": as control/ says */
+	REQUEST_HOLD = 1,     /* to held/, until released */
+	REQUEST_RELEASE,      /* from held/ back to work */
+	REQUEST_DELETE,	      /* discarded: nobody is told */
+	REQUEST_BOUNCE,	      /* failed: the sender is told */
+	REQUEST_RETRY,	      /* due now */
+	REQUEST_ROUTE,	      /* to another host: text; "": as control/ says */
+	REQUEST_DESTINATIONS, /* lists them: names no message, and its answer
+			       * is another (queue/destination.h) */
 };
 
 struct request_id {
@@ -54,7 +56,7 @@ struct request {
 /* "hold", "release", …; NULL for a number that is none. */
 const char *request_name(enum request_operation operation);
 
-/* The operation of that name. 0, or -1. */
+/* The operation of that name, of those on messages. 0, or -1. */
 int request_operation(const char *name, enum request_operation *operation);
 
 /* Adds a message, place may be "". 0, or -1 with ENOMEM, E2BIG (there are

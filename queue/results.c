@@ -147,6 +147,19 @@ results_record(struct runner *runner, struct message *message,
 
 /* --- what a job says of its destination --- */
 
+/* The last thing that went wrong for a recipient of the job. */
+static void
+note_reply(struct flow *flow, const struct job *job)
+{
+	const char *reply = NULL;
+
+	for (uint32_t i = 0; i < job->recipients; i++)
+		if (job->recipient[i].outcome == OUTCOME_DEFERRED ||
+			job->recipient[i].outcome == OUTCOME_FAILED)
+			reply = job->recipient[i].text;
+	flow_set_reply(flow, reply);
+}
+
 static void
 judge_destination(struct runner *runner, struct flow *flow,
 	const struct job_slot *slot, enum job_reach reach)
@@ -180,10 +193,12 @@ end_slot(struct runner *runner, struct message *message, struct job_slot *slot,
 	runner->jobs_out[slot->channel]--;
 	flow->out--;
 	history_status(runner);
-	if (job != NULL)
+	if (job != NULL) {
+		note_reply(flow, job);
 		judge_destination(runner, flow, slot, job->reach);
-	else if (flow->state == FLOW_PROBING)
+	} else if (flow->state == FLOW_PROBING) {
 		flow->state = FLOW_DOWN;
+	}
 	(void)flow_turn(&runner->flows, flow);
 	commit_note(runner, message);
 	message_list(runner, message);

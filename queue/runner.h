@@ -293,6 +293,9 @@ int pick_destination(const struct runner *runner, const struct message *message,
 void pick_key(enum channel channel, const char *destination,
 	const char *address, char key[LAYOUT_DEST_LENGTH + 1]);
 
+/* Names the flow, whose channel is set, for people, if it has no name. */
+void pick_name(struct flow *flow, const char *destination, const char *address);
+
 /* The flow of a recipient, if it is known; or NULL. */
 struct flow *pick_flow(const struct runner *runner,
 	const struct message *message, const char *address);
@@ -335,6 +338,12 @@ void requests_take(struct runner *runner, const char *name);
 
 /* Looks for requests whose wake-up was lost; removes what is left over. */
 void requests_sweep(struct runner *runner);
+
+/* --- destinations.c --- */
+
+/* Appends the answer to REQUEST_DESTINATIONS (queue/destination.h). 0, or -1 with
+ * ENOMEM. */
+int destinations_pack(const struct runner *runner, stralloc *octets);
 
 /* Carries out some of what is asked. True if there is more to do at once. */
 bool requests_step(struct runner *runner);

@@ -135,6 +135,15 @@ print(void *context, const struct request_answer *answer)
 		fprintf(to, "%s: %s\n", answer->id, answer->text);
 }
 
+static int
+take_answer(struct ask *ask, const void *octets, size_t size)
+{
+	if (ask->read != NULL && ask->read(ask->context, octets, size) == 0)
+		return 0;
+	/* a refusal has the other form */
+	return request_unpack_answers(octets, size, print, ask);
+}
+
 /* Reads and prints the answer. -1 after a message. */
 static int
 read_answer(struct ask *ask, int fd)
@@ -149,8 +158,7 @@ read_answer(struct ask *ask, int fd)
 		char *octets = malloc(size);
 
 		if (octets != NULL && pread(fd, octets, size, 0) == st.st_size)
-			result = request_unpack_answers(
-				octets, size, print, ask);
+			result = take_answer(ask, octets, size);
 		free(octets);
 	}
 	if (result < 0)

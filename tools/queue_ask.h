@@ -15,6 +15,10 @@ struct ask {
 	int requests_folder; /* opened by queue_ask_open */
 	uid_t runner;	     /* whose answers are believed */
 	size_t refused;	     /* messages for which the answer was no */
+	/* Reads an answer that is no list of messages: 0, or -1 if it is
+	 * none. NULL: it is printed. */
+	int (*read)(void *context, const void *octets, size_t length);
+	void *context;
 };
 
 /* Opens the folder of requests. 0; or an exit status after telling a person on

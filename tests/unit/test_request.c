@@ -214,7 +214,35 @@ test_names(void **state)
 	}
 	assert_int_equal(request_operation("", &operation), -1);
 	assert_int_equal(request_operation("Hold", &operation), -1);
-	assert_null(request_name((enum request_operation)7));
+	assert_int_equal(request_operation("destinations", &operation), -1);
+	assert_string_equal(request_name(REQUEST_DESTINATIONS), "destinations");
+	assert_null(request_name((enum request_operation)8));
+}
+
+/* A list names no message, and everything else does. */
+static void
+test_list(void **state)
+{
+	struct request request = {.operation = REQUEST_DESTINATIONS}, again;
+	stralloc octets = STRALLOC_ZERO;
+
+	(void)state;
+	assert_int_equal(request_pack(&request, &octets), 0);
+	assert_int_equal(
+		request_unpack(octets.s, octets.len, &again), REQUEST_OK);
+	assert_int_equal(again.operation, REQUEST_DESTINATIONS);
+	assert_int_equal(again.ids, 0);
+	request_free(&again);
+	octets.len = 0;
+	assert_int_equal(request_add(&request, ID, ""), 0);
+	assert_int_equal(request_pack(&request, &octets), 0);
+	assert_int_equal(result_of(&octets), REQUEST_BAD);
+	octets.len = 0;
+	request_free(&request);
+	request.operation = REQUEST_RETRY;
+	assert_int_equal(request_pack(&request, &octets), 0);
+	assert_int_equal(result_of(&octets), REQUEST_BAD);
+	stralloc_free(&octets);
 }
 
 int
@@ -226,6 +254,7 @@ main(void)
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_list),
 	};
 
 	return cmocka_run_group_tests_name("request", tests, NULL, NULL);

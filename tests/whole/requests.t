@@ -553,6 +553,59 @@ def looking():
     tap.same((run.returncode, run.stdout), (0, b""), "an empty queue is no line")
 
 
+def destinations():
+    run = host.run("destination-list", "--json")
+    found = [json.loads(line) for line in run.stdout.decode().splitlines()]
+    return {one["destination"]: one for one in found}
+
+
+def listed():
+    """What the runner knows of destinations: up, down, and what they said."""
+    inject(["take@down.test"], "list-down")
+    sink.gate.clear()
+    inject(["slow@sink.test"], "list-slow")
+    dead, live = (f"host:[127.0.0.1]:{at.port}" for at in (down, sink))
+    tap.ok(wait_for(lambda: destinations().get(live, {}).get("out") == 1),
+           "what has a job out is listed", destinations())
+    tap.ok(wait_for(lambda: destinations().get(dead, {}).get("state")
+                    == "down"),
+           "what cannot be reached is down", destinations())
+    one = destinations()[dead]
+    tap.same((one["channel"], one["window"], one["out"]), ("remote", 1, 0),
+             "what is down has a window of one")
+    tap.ok(0 < one["probe_s"] <= 3600 and one["failures"] >= 1,
+           "its next probe is told", one)
+    tap.ok("4.4.1" in one["reply"], "and why", one)
+    tap.ok(one["messages"] > 0 or one["waiting"], "it has mail", one)
+    one = destinations()[live]
+    tap.same((one["state"], one["probe_s"], one["out"], one["messages"] > 0),
+             ("up", None, 1, True), "a host that takes its time is up") \
+        or tap.note(str(one))
+    run = host.run("destination-list")
+    lines = run.stdout.decode().splitlines()
+    tap.ok(run.returncode == 0 and any(
+        line.startswith(dead + ": remote, down, jobs 0 of 1, ")
+        and ", next probe in " in line for line in lines), "as text", lines)
+    folder = os.path.join(host.queue, "requests")
+    tap.ok(wait_for(lambda: os.listdir(folder) == []), "no request is left over",
+           os.listdir(folder))
+    tap.same(host.run("destination-list", "x").returncode, 100, "wrong call")
+    sink.gate.set()
+    name = q.ident()
+    host.put("requests/" + name, request(7, [q.ident()]))
+    host.ring("requests/" + name)
+    found = answer(name)
+    tap.ok(found is not None and found[0][:2] == ("", 0),
+           "a list that names a message is refused", found)
+    host.svc("-d", "queue-runner")
+    run = host.run("destination-list")
+    tap.ok(run.returncode == 111 and b"does not run" in run.stderr,
+           "without a runner there is no list", run.stderr)
+    tap.same(os.listdir(folder), [], "and no request stays")
+    host.svc("-u", "queue-runner")
+    ask("delete", "--all")
+
+
 def front():
     """keepmail knows the tools, and each name is one."""
     environment = dict(os.environ, KEEPMAIL_PROGRAMS=BUILD,
@@ -568,7 +621,7 @@ def front():
 
 sink, other, down = Host(), Host(is_kind=True), Host(is_up=False)
 CASES = (each_operation, at_work, route_is_kept, choosing, many, hints,
-         stopped, hostile, strangers, looking, front)
+         stopped, hostile, strangers, looking, listed, front)
 with Instance() as host:
     host.control("smtproutes", f":127.0.0.1:{sink.port}\n"
                                f"down.test:127.0.0.1:{down.port}\n")

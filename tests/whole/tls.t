@@ -386,6 +386,37 @@ def features(host):
     host.control("authclearpop3", "1\n")
 
 
+def scanned(host):
+    """What sslscan says: nothing old, nothing weak, no compression."""
+    if not shutil.which("sslscan"):
+        tap.skip("sslscan finds nothing", "sslscan is not installed")
+        return
+    for words, port in ((["--starttls-smtp"], host.smtp_port),
+                        ([], host.submissions_port),
+                        (["--starttls-pop3"], host.pop3_port),
+                        ([], host.pop3s_port)):
+        run = subprocess.run(["sslscan", "--no-colour", *words,
+                              f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True, timeout=60)
+        has = {name: bool(re.search(rf"^{re.escape(name)} +enabled", run.stdout,
+                                    re.M))
+               for name in ("SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2",
+                            "TLSv1.3")}
+        ciphers = re.findall(r"^(?:Preferred|Accepted) +(\S+) +\d+ bits +(\S+)",
+                             run.stdout, re.M)
+        tap.ok(has["TLSv1.2"] and has["TLSv1.3"] and sum(has.values()) == 2
+               and ciphers and all(
+                   re.search(r"GCM|CHACHA20|POLY1305|CCM", name)
+                   and version in ("TLSv1.2", "TLSv1.3")
+                   for version, name in ciphers)
+               and "Compression enabled" not in run.stdout
+               and "Session renegotiation not supported" in run.stdout
+               and not re.search(r"(?<!not) vulnerable", run.stdout),
+               f"sslscan finds nothing weak {(words or ['--implicit'])[0]}",
+               run.stdout)
+
+
 def injections(host):
     """Commands behind STARTTLS in the same packet, and half of one."""
     for service, word, tail, fresh, expected in (
@@ -694,9 +725,9 @@ with Instance() as host:
     host.control("saslmechanisms",
                  "SCRAM-SHA-256-PLUS SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN "
                  "EXTERNAL APOP\n")
-    for step in (smtp_clients, pop3_clients, openssl, bindings, features,
-                 injections, refused_handshakes, certificates, killed,
-                 held_sessions, without_certificate):
+    for step in (smtp_clients, pop3_clients, openssl, scanned, bindings,
+                 features, injections, refused_handshakes, certificates,
+                 killed, held_sessions, without_certificate):
         if len(sys.argv) == 1 or step.__name__ in sys.argv:
             tap.case(step, host)
 tap.done()

@@ -107,7 +107,7 @@ route-show = remote/route_show.o tools/json.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o remote/route_words.o
 smtp-probe = remote/smtp_probe.o remote/client.o remote/client_hello.o \
 	remote/client_tls.o remote/dns.o remote/dns_message.o remote/mx.o \
-	remote/route.o remote/route_words.o
+	remote/route.o remote/route_words.o tools/plain.o
 lookup = remote/lookup.o remote/idn.o remote/dns.o remote/dns_message.o
 local = local/local.o local/jobs.o local/deliveries.o local/stayers.o \
 	local/work.o local/resolve_ask.o local/warden_ask.o \

@@ -27,6 +27,7 @@
 #include "remote/client_wire.h"
 #include "remote/mx.h"
 #include "remote/route.h"
+#include "tools/plain.h"
 
 #define FIND_MS 90000
 #define CONNECT_MS 20000
@@ -67,6 +68,14 @@ step(struct probe *probe)
 	return (long long)took_ms;
 }
 
+/* What the other host chose, and the end of the line. */
+static void
+tell_text(const char *text)
+{
+	plain_text(stdout, text);
+	putchar('\n');
+}
+
 /* Prints the latest reply, a line each, safely. */
 static void
 tell_reply(const struct probe *probe)
@@ -76,8 +85,11 @@ tell_reply(const struct probe *probe)
 	char *line = wire, *end;
 
 	wire[len] = '\0';
-	for (; (end = strstr(line, "\r\n")) != NULL; line = end + 2)
-		printf("    %.*s\n", (int)(end - line), line);
+	for (; (end = strstr(line, "\r\n")) != NULL; line = end + 2) {
+		*end = '\0';
+		printf("    ");
+		tell_text(line);
+	}
 }
 
 static void
@@ -95,15 +107,18 @@ tell_tls(struct probe *probe, const struct mx_address *address)
 	mx_address_text(&address->address, request.peer, sizeof request.peer);
 	if (client_start_tls(client, probe->tls_socket, &request,
 		    probe->settings.helohost, &facts) != CLIENT_TLS_ON) {
-		printf("  STARTTLS, %lld ms: %s\n", step(probe), client->text);
+		printf("  STARTTLS, %lld ms: ", step(probe));
+		tell_text(client->text);
 		return;
 	}
 	printf("  STARTTLS and EHLO, %lld ms: %s, %s, %s\n", step(probe),
 		facts.protocol, facts.cipher, verified[facts.verified]);
 	if (facts.fingerprint[0] != 0)
 		printf("    certificate SHA-256 %s\n", facts.fingerprint);
-	if (facts.text[0] != 0)
-		printf("    %s\n", facts.text);
+	if (facts.text[0] != 0) {
+		printf("    ");
+		tell_text(facts.text);
+	}
 	tell_reply(probe);
 }
 
@@ -115,7 +130,8 @@ talk(struct probe *probe, const struct mx_address *address)
 	int class = client_reply(client, client->timeouts.greeting_ms);
 
 	if (class < 0) {
-		printf("  greeting: %s\n", client->trouble);
+		printf("  greeting: ");
+		tell_text(client->trouble);
 		return false;
 	}
 	printf("  greeting, %lld ms\n", step(probe));
@@ -123,7 +139,8 @@ talk(struct probe *probe, const struct mx_address *address)
 	if (class != 2)
 		return true;
 	if (client_hello(client, probe->settings.helohost) != CLIENT_OK) {
-		printf("  EHLO: %s\n", client->text);
+		printf("  EHLO: ");
+		tell_text(client->text);
 		return true;
 	}
 	printf("  %s, %lld ms\n",

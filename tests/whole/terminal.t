@@ -4,7 +4,9 @@ no terminal and no log as a control octet: through any tool."""
 
 import os
 import re
+import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap
@@ -43,8 +45,31 @@ def clean(run, name):
            ascii(said))
 
 
+class HostileHost:
+    """An SMTP server for one client, whose every word commands terminals."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(1)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        client, _ = self.listener.accept()
+        client.sendall(b"220 a\x1b[31mred\x07\xc2\x9b host\r\n")
+        client.recv(1000)
+        client.sendall(b"250-x\x1b]0;t\x07\r\n250 y\x9b\r\n")
+        client.recv(1000)
+        client.close()
+
+
 def main():
     with Instance() as host:
+        run = host.run("smtp-probe", f"127.0.0.1:{HostileHost().port}")
+        tap.ok(b"red" in run.stdout, "smtp-probe shows a greeting",
+               ascii(run.stdout + run.stderr))
+        clean(run, "smtp-probe at a hostile host")
         host.svc("-d", "remote")  # what goes there waits
         for address in ADDRESSES:
             run = host.run("sendmail", "-f", address, address, input=(

@@ -5,6 +5,7 @@ poplib, mpop, fetchmail, getmail6 and node-pop3 fetch. A client that is not inst
 import os
 import poplib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,11 @@ def nodemailer(host):
                  cwd=f"{folder}/nodemailer", stdin=subprocess.DEVNULL)
     tap.same(run.stdout.count(b"250 2.0.0 Ok: queued as "), 3,
              "each is answered")
+    try:
+        socket.getaddrinfo("localhost", None)
+    except OSError:
+        tap.skip("nodemailer sends, logged in", "localhost has no address here")
+        return 3
     for way, port in (("starttls", host.submission_port),
                       ("implicit", host.submissions_port)):
         run = client(f"nodemailer sends, {way}, logged in", host, "node", "-e",

@@ -717,6 +717,10 @@ def without_certificate(host):
     line.close()
 
 
+try:
+    socket.getaddrinfo("localhost", None)
+except OSError:
+    skip_all("localhost has no address here: /etc/hosts gives it one")
 with Instance() as host:
     shutil.copy(host.tls_certificate, os.path.join(host.folder, "trusted.pem"))
     changed = host.run("user-passwd", "--cram", host.user_name,

@@ -1,24 +1,10 @@
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lib/auth.h"
-#include "lib/deadline.h"
 #include "lib/descriptors.h"
 #include "lib/service.h"
-
-static int
-send_record(int fd, const void *record, size_t length, const int *descriptor,
-	unsigned descriptors, int64_t deadline_ms)
-{
-	while (descriptors_send(fd, record, length, descriptor, descriptors) <
-		0)
-		if (errno != EAGAIN ||
-			deadline_wait(fd, POLLOUT, deadline_ms) < 0)
-			return -1;
-	return 0;
-}
 
 int
 auth_open(const char *socket_path, const struct auth_begin *begin,
@@ -28,8 +14,8 @@ auth_open(const char *socket_path, const struct auth_begin *begin,
 
 	if (fd < 0)
 		return -1;
-	if (send_record(fd, begin, AUTH_BEGIN_SIZE(begin->length), NULL, 0,
-		    deadline_ms) == 0)
+	if (descriptors_send_by(fd, begin, AUTH_BEGIN_SIZE(begin->length), NULL,
+		    0, deadline_ms) == 0)
 		return fd;
 	int saved = errno;
 	close(fd);
@@ -60,15 +46,9 @@ is_sound(const struct auth_message *message, size_t got)
 int
 auth_receive(int fd, struct auth_message *message, int64_t deadline_ms)
 {
-	unsigned descriptors;
-	ssize_t got;
+	ssize_t got = descriptors_receive_by(
+		fd, message, sizeof *message, deadline_ms);
 
-	do {
-		if (deadline_wait(fd, POLLIN, deadline_ms) < 0)
-			return -1;
-		got = descriptors_receive(
-			fd, message, sizeof *message, NULL, 0, &descriptors);
-	} while (got < 0 && (errno == EAGAIN || errno == EINTR));
 	if (got < 0)
 		return -1;
 	if (got > 0 && is_sound(message, (size_t)got))
@@ -90,7 +70,7 @@ auth_respond(int fd, const void *octets, size_t length, int64_t deadline_ms)
 	if (length > 0)
 		memcpy(message.octets, octets, length);
 	message.length = (uint32_t)length;
-	int result = send_record(
+	int result = descriptors_send_by(
 		fd, &message, AUTH_MESSAGE_SIZE(length), NULL, 0, deadline_ms);
 	int saved = errno;
 	explicit_bzero(message.octets, length);
@@ -106,7 +86,7 @@ auth_start(int fd, const int descriptor[3], int64_t deadline_ms,
 		.magic = AUTH_MAGIC, .kind = AUTH_START};
 
 	*is_sent = false;
-	if (send_record(fd, &start, AUTH_MESSAGE_SIZE(0), descriptor, 3,
+	if (descriptors_send_by(fd, &start, AUTH_MESSAGE_SIZE(0), descriptor, 3,
 		    deadline_ms) < 0)
 		return -1;
 	*is_sent = true;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "lib/deadline.h"
 #include "lib/descriptors.h"
 
 /* Room for more descriptors than anyone may send, so that too many are seen
@@ -140,4 +141,31 @@ descriptors_ensure_standard(void)
 			return -1;
 	}
 	return 0;
+}
+
+int
+descriptors_send_by(int fd, const void *record, size_t length,
+	const int *descriptor, unsigned descriptors, int64_t deadline_ms)
+{
+	while (descriptors_send(fd, record, length, descriptor, descriptors) <
+		0)
+		if (errno != EAGAIN ||
+			deadline_wait(fd, POLLOUT, deadline_ms) < 0)
+			return -1;
+	return 0;
+}
+
+ssize_t
+descriptors_receive_by(int fd, void *record, size_t size, int64_t deadline_ms)
+{
+	unsigned descriptors;
+	ssize_t got;
+
+	do {
+		if (deadline_wait(fd, POLLIN, deadline_ms) < 0)
+			return -1;
+		got = descriptors_receive(
+			fd, record, size, NULL, 0, &descriptors);
+	} while (got < 0 && (errno == EAGAIN || errno == EINTR));
+	return got;
 }

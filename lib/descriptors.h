@@ -7,6 +7,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define DESCRIPTORS_MAX 4
@@ -37,6 +38,16 @@ int descriptors_send(int fd, const void *record, size_t length,
  */
 ssize_t descriptors_receive(int fd, void *record, size_t size, int *descriptor,
 	unsigned max, unsigned *descriptors);
+
+/*
+ * The same two, waiting until the deadline (lib/deadline.h). descriptors_send_by
+ * returns as descriptors_send; descriptors_receive_by takes no descriptors. -1
+ * with ETIMEDOUT at the deadline.
+ */
+int descriptors_send_by(int fd, const void *record, size_t length,
+	const int *descriptor, unsigned descriptors, int64_t deadline_ms);
+ssize_t
+descriptors_receive_by(int fd, void *record, size_t size, int64_t deadline_ms);
 
 /* Makes sure that 0, 1 and 2 are open (on /dev/null if not), so that no file
  * ever lands there. 0, or -1 with errno. */

@@ -1,10 +1,8 @@
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "lib/deadline.h"
 #include "lib/descriptors.h"
 #include "lib/service.h"
 #include "lib/tls.h"
@@ -71,31 +69,13 @@ tls_facts_are_valid(const struct tls_facts *facts, size_t len)
 
 /* --- records --- */
 
-static int
-send_record(int fd, const void *record, size_t length, const int *descriptor,
-	unsigned descriptors, int64_t deadline_ms)
-{
-	while (descriptors_send(fd, record, length, descriptor, descriptors) <
-		0)
-		if (errno != EAGAIN ||
-			deadline_wait(fd, POLLOUT, deadline_ms) < 0)
-			return -1;
-	return 0;
-}
-
 /* An answer that is in order; or -1 with errno. */
 static int
 receive_facts(int fd, struct tls_facts *facts, int64_t deadline_ms)
 {
-	unsigned descriptors;
-	ssize_t got;
+	ssize_t got =
+		descriptors_receive_by(fd, facts, sizeof *facts, deadline_ms);
 
-	do {
-		if (deadline_wait(fd, POLLIN, deadline_ms) < 0)
-			return -1;
-		got = descriptors_receive(
-			fd, facts, sizeof *facts, NULL, 0, &descriptors);
-	} while (got < 0 && (errno == EAGAIN || errno == EINTR));
 	if (got < 0)
 		return -1;
 	if (got > 0 && tls_facts_are_valid(facts, (size_t)got))
@@ -128,8 +108,8 @@ tls_open(const char *socket_path, const struct tls_request *request,
 
 	if (fd < 0)
 		return no_facts(facts, TLS_REFUSED, strerror(errno));
-	if (send_record(fd, request, sizeof *request, NULL, 0, deadline_ms) <
-			0 ||
+	if (descriptors_send_by(
+		    fd, request, sizeof *request, NULL, 0, deadline_ms) < 0 ||
 		receive_facts(fd, facts, deadline_ms) < 0)
 		no_facts(facts, TLS_REFUSED, strerror(errno));
 	else if (facts->status == TLS_OFFERED)
@@ -156,7 +136,8 @@ tls_hand_over(int fd, int input, int output, int64_t deadline_ms,
 		return -1;
 	}
 	const int descriptor[3] = {input, output, pair[1]};
-	int result = send_record(fd, &octet, 1, descriptor, 3, deadline_ms);
+	int result =
+		descriptors_send_by(fd, &octet, 1, descriptor, 3, deadline_ms);
 	int saved = errno;
 	close(pair[1]);
 	errno = saved;

@@ -1,33 +1,10 @@
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "lib/deadline.h"
 #include "lib/descriptors.h"
 #include "lib/service.h"
 #include "local/warden.h"
-
-/* Sends, waiting for room until the deadline. 0, or -1 with errno. */
-static int
-send_request(int fd, const struct warden_request *request,
-	const int *descriptor, unsigned descriptors, int64_t deadline_ms)
-{
-	struct pollfd wait = {.fd = fd, .events = POLLOUT};
-
-	for (;;) {
-		if (descriptors_send(fd, request, sizeof *request, descriptor,
-			    descriptors) == 0)
-			return 0;
-		if (errno != EAGAIN)
-			return -1;
-		int ready = poll(&wait, 1, deadline_left_ms(deadline_ms));
-		if (ready == 0)
-			errno = ETIMEDOUT;
-		if (ready == 0 || (ready < 0 && errno != EINTR))
-			return -1;
-	}
-}
 
 int
 warden_ask(int *fd, const char *socket_path,
@@ -42,8 +19,8 @@ warden_ask(int *fd, const char *socket_path,
 				socket_path, SOCK_SEQPACKET, deadline_ms);
 		if (*fd < 0)
 			return -1;
-		if (send_request(*fd, request, descriptor, descriptors,
-			    deadline_ms) == 0)
+		if (descriptors_send_by(*fd, request, sizeof *request,
+			    descriptor, descriptors, deadline_ms) == 0)
 			return 0;
 		int saved = errno;
 		close(*fd);

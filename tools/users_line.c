@@ -279,6 +279,10 @@ users_line_scan(
 		snprintf(why, size, "longer than %zu octets", sizeof copy - 1);
 		return -1;
 	}
+	if (memchr(text, '\n', length) != NULL) {
+		snprintf(why, size, "a line feed within a line");
+		return -1;
+	}
 	memcpy(copy, text, length + 1);
 	snprintf(line->account.maildir, sizeof line->account.maildir,
 		"./Maildir/");

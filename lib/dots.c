@@ -164,7 +164,7 @@ encode_after_cr(struct dots_encoder *encoder, struct cursor *cursor)
 	if (*cursor->in == '\n') {
 		cursor->in++;
 		*cursor->out++ = '\n';
-	} else if (encoder->policy == DOTS_SMTP) {
+	} else if (encoder->policy != DOTS_POP3) {
 		*cursor->out++ = '\n';
 	} else {
 		encoder->state = IN_MIDDLE;
@@ -207,7 +207,8 @@ dots_encode(struct dots_encoder *encoder, const char *in, size_t len,
 			encode_after_cr(encoder, &cursor);
 			continue;
 		}
-		if (encoder->state == AT_LINE_START && *cursor.in == '.')
+		if (encoder->state == AT_LINE_START && *cursor.in == '.' &&
+			encoder->policy != DOTS_BDAT)
 			*cursor.out++ = '.';
 		encoder->state = IN_MIDDLE;
 		if (cr == NULL || cr < cursor.in)
@@ -233,8 +234,10 @@ dots_encode_finish(struct dots_encoder *encoder, char out[DOTS_FINISH_MAX])
 		out[at++] = '\r';
 		out[at++] = '\n';
 	}
-	memcpy(out + at, ".\r\n", 3);
 	encoder->state = AT_LINE_START;
+	if (encoder->policy == DOTS_BDAT)
+		return at;
+	memcpy(out + at, ".\r\n", 3);
 	return at + 3;
 }
 
@@ -246,7 +249,7 @@ dots_count_start(struct dots_counter *counter, enum dots_policy policy)
 
 /*
  * The octets that come on top of in[0..len): a CR for each LF that has none
- * before it, and with DOTS_SMTP an LF for each CR that none follows. The state
+ * before it, and unless with DOTS_POP3 an LF for each CR that none follows. The state
  * is that after the octet before in; the LF that a last CR may get is counted
  * with the octet after it.
  */
@@ -261,7 +264,7 @@ count_added(const struct dots_counter *counter, const char *in, size_t len)
 		for (; in < end; in++) {
 			if (*in == '\n')
 				added += !after_cr;
-			else if (after_cr && counter->policy == DOTS_SMTP)
+			else if (after_cr && counter->policy != DOTS_POP3)
 				added++;
 			after_cr = *in == '\r';
 		}
@@ -289,7 +292,7 @@ dots_count(struct dots_counter *counter, const char *in, size_t len)
 uint64_t
 dots_count_finish(struct dots_counter *counter)
 {
-	if (counter->state == AFTER_CR && counter->policy == DOTS_SMTP)
+	if (counter->state == AFTER_CR && counter->policy != DOTS_POP3)
 		counter->wire_octets++;
 	else if (counter->state != AT_LINE_START)
 		counter->wire_octets += 2;

@@ -75,6 +75,8 @@ size_t dots_decode_finish(struct dots_decoder *decoder, char out[1]);
 enum dots_policy {
 	DOTS_SMTP, /* a CR that no LF follows never leaves: it becomes CRLF */
 	DOTS_POP3, /* a CR that no LF follows is kept, as it is stored */
+	DOTS_BDAT, /* as DOTS_SMTP, but dots stay as they are, and the end is
+		      nothing: its octets are counted beforehand */
 };
 
 struct dots_encoder {
@@ -87,7 +89,7 @@ void dots_encode_start(struct dots_encoder *encoder, enum dots_policy policy);
 /*
  * Encodes content from in[0..len) into wire octets in out[0..size): LF becomes
  * CRLF, CRLF stays one CRLF, and a dot that begins a line, the first of the
- * message included, is doubled. Stops when the input is used up or there is no
+ * message included, is doubled (not with DOTS_BDAT). Stops when the input is used up or there is no
  * more room; *consumed and *produced tell how far it came. size must be at
  * least 2, and then a call with len > 0 makes progress. Buffers must not
  * overlap.
@@ -99,8 +101,8 @@ void dots_encode(struct dots_encoder *encoder, const char *in, size_t len,
 #define DOTS_FINISH_MAX 6
 
 /*
- * Ends the message: a CRLF if the last line lacks it, then ".CRLF". Returns
- * the octets written into out.
+ * Ends the message: a CRLF if the last line lacks it, then ".CRLF" (not with
+ * DOTS_BDAT). Returns the octets written into out.
  */
 size_t
 dots_encode_finish(struct dots_encoder *encoder, char out[DOTS_FINISH_MAX]);

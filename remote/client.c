@@ -90,7 +90,7 @@ client_start(struct client *client, int fd, const char *host,
 	client->capabilities = client->mechanisms = 0;
 	client->size_limit = 0;
 	client->rcpt_max = client->mail_max = client->mails = 0;
-	client->helo_only = client->ehlo_lost = 0;
+	client->helo_only = client->no_bdat = client->ehlo_lost = 0;
 	client->broken = client->transaction = 0;
 	client->is_encrypted = client->is_proven = 0;
 	client->outcome = OUTCOME_DEFERRED;

@@ -4,8 +4,8 @@
 /*
  * The client's side of SMTP: RFC 5321, with PIPELINING (RFC 2920), SIZE (RFC
  * 1870), 8BITMIME (RFC 6152), DSN (RFC 3461) and SMTPUTF8 (RFC 6531) as far as
- * the server offers them, its LIMITS (RFC 9422), with STARTTLS (RFC 3207), AUTH
- * (RFC 4954) and REQUIRETLS (RFC 8689). One connection, any number of messages
+ * the server offers them, its LIMITS (RFC 9422) and BDAT (RFC 3030), with
+ * STARTTLS (RFC 3207), AUTH (RFC 4954) and REQUIRETLS (RFC 8689). One connection, any number of messages
  * one after the other. Every wait has a deadline.
  *
  * A message with octets from 0x80 on goes to a server without 8BITMIME as it is:
@@ -45,6 +45,7 @@ enum client_capability {
 	CLIENT_REQUIRETLS = 256,
 	CLIENT_AUTH = 512, /* client->mechanisms says which */
 	CLIENT_LIMITS = 1024,
+	CLIENT_CHUNKING = 2048,
 };
 
 /* In the order in which they are preferred. */
@@ -86,6 +87,7 @@ struct client {
 	unsigned rcpt_max, mail_max;
 	unsigned mails; /* transactions so far */
 	int helo_only; /* the caller's, after client_start: not a word of EHLO */
+	int no_bdat;   /* the caller's, too: DATA even if BDAT is offered */
 	int ehlo_lost;	  /* the connection ended at EHLO: HELO over another may
 			  do (RFC 5321 section 3.2) */
 	int broken;	  /* the connection is out of step or lost */

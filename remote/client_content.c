@@ -50,10 +50,10 @@ client_survey(const struct client_message *message, uint64_t *wire_octets,
 	return count == 0 ? 0 : -1;
 }
 
-/* Encodes a block into the output. Returns 0 or -1. */
+/* Encodes a block into the output and counts into *sent. Returns 0 or -1. */
 static int
 put_block(struct client *client, struct dots_encoder *encoder,
-	const char *block, size_t len)
+	const char *block, size_t len, uint64_t *sent)
 {
 	int64_t deadline_ms = deadline_after_ms(client->timeouts.block_ms);
 	size_t room, consumed, produced;
@@ -69,6 +69,7 @@ put_block(struct client *client, struct dots_encoder *encoder,
 		dots_encode(
 			encoder, block, len, &consumed, space, room, &produced);
 		output_commit(&client->out, produced);
+		*sent += produced;
 		block += consumed;
 		len -= consumed;
 	}
@@ -76,25 +77,28 @@ put_block(struct client *client, struct dots_encoder *encoder,
 }
 
 enum client_sending
-client_send_content(struct client *client, const struct client_message *message)
+client_send_content(struct client *client, const struct client_message *message,
+	enum dots_policy policy, uint64_t wire_octets)
 {
 	struct dots_encoder encoder;
 	char block[BLOCK_OCTETS], end[DOTS_FINISH_MAX];
-	uint64_t at = 0;
+	uint64_t at = 0, sent = 0;
+	size_t last;
 	ssize_t count;
 	int64_t deadline_ms;
 
-	dots_encode_start(&encoder, DOTS_SMTP);
+	dots_encode_start(&encoder, policy);
 	while ((count = read_content(message, at, block)) > 0) {
-		if (put_block(client, &encoder, block, (size_t)count) == -1)
+		if (put_block(client, &encoder, block, (size_t)count, &sent) ==
+			-1)
 			goto lost;
 		at += (uint64_t)count;
 	}
-	if (count == -1)
+	last = dots_encode_finish(&encoder, end);
+	if (count == -1 || (policy == DOTS_BDAT && sent + last != wire_octets))
 		return CLIENT_SENDING_UNREADABLE;
 	deadline_ms = deadline_after_ms(client->timeouts.block_ms);
-	if (output_put(&client->out, end, dots_encode_finish(&encoder, end),
-		    deadline_ms) == 0 &&
+	if (output_put(&client->out, end, last, deadline_ms) == 0 &&
 		output_flush(&client->out, deadline_ms) == 0)
 		return CLIENT_SENDING_DONE;
 lost:

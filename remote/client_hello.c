@@ -104,6 +104,7 @@ take_keyword(struct client *client, const char *line, size_t len)
 		{"REQUIRETLS", CLIENT_REQUIRETLS},
 		{"AUTH", CLIENT_AUTH},
 		{"LIMITS", CLIENT_LIMITS},
+		{"CHUNKING", CLIENT_CHUNKING},
 	};
 	char digits[20];
 	size_t word_len = 0, i, used = 0;
@@ -147,6 +148,8 @@ take_keywords(struct client *client)
 		return;
 	while (reply_next_line(&client->reply, &at, &line, &len))
 		take_keyword(client, line, len);
+	if (client->no_bdat)
+		client->capabilities &= ~(unsigned)CLIENT_CHUNKING;
 }
 
 static enum client_result

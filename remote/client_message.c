@@ -1,6 +1,9 @@
 /*
  * One message over a client's connection: from MAIL to the reply after the final
- * dot, with or without PIPELINING.
+ * dot or chunk, with or without PIPELINING.
+ *
+ * BDAT is said only when a recipient is accepted: a server that refuses it without
+ * reading the chunk would take the sender's text for commands.
  */
 #include <stdio.h>
 #include <string.h>
@@ -103,7 +106,8 @@ static int
 survey(struct transfer *transfer)
 {
 	transfer->has_8bit = transfer->message->body_8bit;
-	if (!(transfer->client->capabilities & (CLIENT_SIZE | CLIENT_8BITMIME)))
+	if (!(transfer->client->capabilities &
+		    (CLIENT_SIZE | CLIENT_8BITMIME | CLIENT_CHUNKING)))
 		return 0;
 	return client_survey(
 		transfer->message, &transfer->wire_octets, &transfer->has_8bit);
@@ -277,7 +281,8 @@ send_batch(
 	for (i = 0; i < count; i++)
 		client_put_rcpt(
 			client, &transfer->message->recipient[batch[i]]);
-	if (last && (client->capabilities & CLIENT_PIPELINING)) {
+	if (last && (client->capabilities & CLIENT_PIPELINING) &&
+		!(client->capabilities & CLIENT_CHUNKING)) {
 		client_put(client, "DATA");
 		transfer->data_sent = 1;
 	}
@@ -344,8 +349,10 @@ take_final_reply(struct transfer *transfer)
 	if (class == -1) {
 		transfer->message->possible_duplicate = 1;
 		client_text(client, transfer->text,
-			"4.4.2 connection lost after the final dot, before the "
+			"4.4.2 connection lost after the final %s, before the "
 			"reply: the message may arrive twice: %s",
+			client->capabilities & CLIENT_CHUNKING ? "chunk"
+							       : "dot",
 			client->trouble);
 	} else {
 		client_reply_text(client, transfer->text);
@@ -354,9 +361,10 @@ take_final_reply(struct transfer *transfer)
 }
 
 static void
-send_to_accepted(struct transfer *transfer)
+send_to_accepted(struct transfer *transfer, enum dots_policy policy)
 {
-	switch (client_send_content(transfer->client, transfer->message)) {
+	switch (client_send_content(transfer->client, transfer->message, policy,
+		transfer->wire_octets)) {
 	case CLIENT_SENDING_DONE:
 		take_final_reply(transfer);
 		return;
@@ -370,6 +378,20 @@ send_to_accepted(struct transfer *transfer)
 		tell_all(transfer, OUTCOME_DEFERRED, 1);
 		return;
 	}
+}
+
+/* Sends the message as one chunk (RFC 3030 section 2). */
+static void
+send_chunk(struct transfer *transfer)
+{
+	struct client *client = transfer->client;
+
+	transfer->phase = "at BDAT";
+	if (client_put(client, "BDAT %llu LAST",
+		    (unsigned long long)transfer->wire_octets) == -1)
+		tell_lost(transfer);
+	else
+		send_to_accepted(transfer, DOTS_BDAT);
 }
 
 /* Sends DATA, if it was not, and the message. */
@@ -393,13 +415,22 @@ send_data(struct transfer *transfer)
 		client_reply_text(client, transfer->text);
 		tell_all(transfer, outcome_of(class), 0);
 	} else if (transfer->accepted > 0) {
-		send_to_accepted(transfer);
+		send_to_accepted(transfer, DOTS_SMTP);
 	} else {
 		/* An offer for no one: an empty message, and its refusal. */
 		client_put(client, ".");
 		client_reply(client, client->timeouts.final_ms);
 		client->transaction = 0;
 	}
+}
+
+static void
+send_content(struct transfer *transfer)
+{
+	if (!(transfer->client->capabilities & CLIENT_CHUNKING))
+		send_data(transfer);
+	else if (transfer->accepted > 0)
+		send_chunk(transfer);
 }
 
 static enum client_result
@@ -451,7 +482,7 @@ client_send_message(struct client *client, struct client_message *message)
 	if (client->transaction && client_reset(client) != CLIENT_OK)
 		return CLIENT_NEXT_HOST;
 	if (send_envelope(&transfer) == 0)
-		send_data(&transfer);
+		send_content(&transfer);
 	else if (!transfer.untouched)
 		tell_lost(&transfer);
 	return finish(&transfer);

@@ -6,6 +6,7 @@
  * files client_….c alone.
  */
 
+#include "lib/dots.h"
 #include "remote/client.h"
 
 /*
@@ -65,13 +66,18 @@ int client_survey(const struct client_message *message, uint64_t *wire_octets,
 	int *has_8bit);
 
 enum client_sending {
-	CLIENT_SENDING_DONE,	   /* all of it, and the final dot */
-	CLIENT_SENDING_LOST,	   /* the connection broke before the dot */
-	CLIENT_SENDING_UNREADABLE, /* the content did: no dot was sent */
+	CLIENT_SENDING_DONE,	   /* all of it, and its end */
+	CLIENT_SENDING_LOST,	   /* the connection broke before the end */
+	CLIENT_SENDING_UNREADABLE, /* the content did: no end was sent */
 };
 
-/* Sends the content and the final dot. */
-enum client_sending client_send_content(
-	struct client *client, const struct client_message *message);
+/*
+ * Sends the content, as after DATA with its final dot (DOTS_SMTP), or as one chunk
+ * of wire_octets as client_survey counted them (DOTS_BDAT). Content that has
+ * changed since is unreadable.
+ */
+enum client_sending
+client_send_content(struct client *client, const struct client_message *message,
+	enum dots_policy policy, uint64_t wire_octets);
 
 #endif

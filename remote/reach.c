@@ -326,6 +326,7 @@ try_address(struct reach *way, const struct mx_address *address,
 	/* A 5xx greeting speaks of that host, not of the recipients: another
 	 * host, or another day, may do. */
 	client->helo_only = before == ATTEMPT_HELO;
+	client->no_bdat = way->target.words.no_bdat;
 	if (client_greet(client, way->options->helo) != CLIENT_OK)
 		return refuse(way, client->ehlo_lost && may_say_helo(way)
 					   ? ATTEMPT_HELO

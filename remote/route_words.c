@@ -141,6 +141,14 @@ take_auth_clear(struct route_words *words, const char *value, size_t len)
 	return len == 0 ? 0 : -1;
 }
 
+static int
+take_no_bdat(struct route_words *words, const char *value, size_t len)
+{
+	(void)value;
+	words->no_bdat = true;
+	return len == 0 ? 0 : -1;
+}
+
 static const struct word {
 	const char *text;
 	bool may_repeat;
@@ -153,6 +161,7 @@ static const struct word {
 		"a name of letters, digits, -, _ and ."},
 	{"auth=", false, take_auth, "a name of letters, digits, -, _ and ."},
 	{"auth-clear", false, take_auth_clear, "nothing after it"},
+	{"no-bdat", false, take_no_bdat, "nothing after it"},
 	{"source=", true, take_source,
 		"one IP address without brackets for each family"},
 	{"unusable=", false, take_unusable, "the number of a line"},
@@ -182,7 +191,7 @@ take_word(struct route_words *words, bool seen[WORDS], const char *text,
 	}
 	return refuse(why, size,
 		"\"%.*s\" is no word of a route: expected tls=, name=, "
-		"certificate=, auth=, auth-clear or source=",
+		"certificate=, auth=, auth-clear, no-bdat or source=",
 		shown, text);
 }
 
@@ -258,6 +267,8 @@ route_words_write(const struct route_words *words, char text[ROUTE_WORDS_SIZE])
 		append(text, "auth=", words->auth);
 	if (words->auth_clear)
 		append(text, "auth-clear", "");
+	if (words->no_bdat)
+		append(text, "no-bdat", "");
 	if (words->has_source_v4)
 		append(text, "source=",
 			inet_ntop(AF_INET, &words->source_v4, value,

@@ -14,6 +14,7 @@
  *   auth=NAME       logs in with that line of secrets/smarthosts; not by MX, of
  *                   which the DNS says the names, unless name= stands there
  *   auth-clear      the password may pass unencrypted
+ *   no-bdat         sends by DATA even where CHUNKING is offered
  *   source=ADDRESS  connects from there, as far as the server's address is of
  *                   the same family; once for each family
  *   unusable=NUMBER nothing is sent: that line of control/smtproutes is wrong.
@@ -32,7 +33,7 @@
 /* Octets of a credential's or a certificate's name. */
 #define ROUTE_LABEL_MAX 32
 /* Octets of the longest words as route_words_write writes them, with a NUL. */
-#define ROUTE_WORDS_SIZE 520
+#define ROUTE_WORDS_SIZE 530
 
 enum route_tls {
 	ROUTE_TLS_MAY = 0,
@@ -45,6 +46,7 @@ struct route_words {
 	enum route_tls tls;
 	bool is_tls_set; /* by a word */
 	bool auth_clear;
+	bool no_bdat;
 	bool has_source_v4, has_source_v6;
 	struct in_addr source_v4;
 	struct in6_addr source_v6;

@@ -138,14 +138,19 @@ check_encoder(
 		at += consumed;
 	}
 	length += dots_encode_finish(&encoder, wire + length);
-	for (i = 0; i + 3 < length; i++) {
-		if (wire[i] == '.' &&
+	for (i = 0; i + (policy == DOTS_BDAT ? 0 : 3) < length; i++) {
+		if (wire[i] == '.' && policy != DOTS_BDAT &&
 			(i == 0 || (i > 1 && memcmp(wire + i - 2, "\r\n", 2) ==
 						     0)))
 			stuffed++;
 		assert(wire[i] != '\n' || (i > 0 && wire[i - 1] == '\r'));
-		if (policy == DOTS_SMTP)
+		if (policy != DOTS_POP3)
 			assert(wire[i] != '\r' || wire[i + 1] == '\n');
+	}
+	if (policy == DOTS_BDAT) {
+		assert(length == dots_count_finish(&counter));
+		free(wire);
+		return;
 	}
 	assert(length == dots_count_finish(&counter) + stuffed + 3);
 	back = decode_in_pieces(wire, length, seed);
@@ -177,6 +182,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_decoder(text, size - 1, data[0]);
 	check_encoder(text, size - 1, data[0], DOTS_SMTP);
 	check_encoder(text, size - 1, data[0], DOTS_POP3);
+	check_encoder(text, size - 1, data[0], DOTS_BDAT);
 	free(text);
 	return 0;
 }

@@ -174,6 +174,19 @@ class Session:
             Message(self, self.sender, self.recipients, text))
         self.say(b"250 2.0.0 taken\r\n")
 
+    def do_bdat(self, line):
+        """One chunk is one message: LAST is demanded."""
+        _, octets, last = line.split(b" ")
+        text = self.file.read(int(octets))
+        if len(text) < int(octets):
+            raise EOFError
+        if last != b"LAST" or not self.recipients:
+            self.say(b"503 5.5.1 not so\r\n")
+            return
+        self.server.messages.append(
+            Message(self, self.sender, self.recipients, text))
+        self.say(b"250 2.0.0 taken\r\n")
+
     def do_starttls(self, line):
         server = self.server
         if not server.tls or self.tls:

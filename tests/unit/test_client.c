@@ -33,6 +33,9 @@
 #define GO "<354 go\n"
 #define BODY ">Subject: x\n>\n>..dot\n>end\n>.\n"
 #define CONTENT "Subject: x\n\n.dot\nend\n"
+#define CHUNK \
+	"<220 hi\n>EHLO me.test\n<250-hi\n<250-PIPELINING\n<250 CHUNKING\n"
+#define CHUNK_BODY ">BDAT 25 LAST\n>Subject: x\n>\n>.dot\n>end\n"
 
 struct row {
 	const char *name, *script;
@@ -130,6 +133,33 @@ static const struct row ROWS[] = {
 	{"silent after the final dot",
 		PLAIN MAIL OK TO(0) OK ">DATA\n" GO BODY "$\n", CLIENT_OK,
 		CLIENT_CLOSE, "D", "may arrive twice", NULL, 0, 0, 1},
+	{"a chunk", CHUNK MAIL TO(0) TO(1) OK OK OK CHUNK_BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "RR", "250 2.0.0 ok", NULL, 0, 0, 0},
+	{"a chunk for one of two",
+		CHUNK MAIL TO(0) TO(1) OK "<550 a\n" OK CHUNK_BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "FR", "550 a", NULL, 0, 0, 0},
+	{"no chunk if all are refused", CHUNK MAIL TO(0) OK "<550 a\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "F", "550 a", NULL, 0, 0, 0},
+	{"a chunk without pipelining",
+		"<220 hi\n>EHLO me.test\n<250-hi\n<250 chunking\n" MAIL OK TO(
+			0) "-\n" OK CHUNK_BODY OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "R", "250 2.0.0 ok", NULL, 0, 0, 0},
+	{"a chunk refused",
+		CHUNK MAIL TO(0) OK OK CHUNK_BODY "<552 5.3.4 big\n>QUIT\n",
+		CLIENT_OK, CLIENT_OK, "F", "552 5.3.4 big", NULL, 0, 0, 0},
+	{"an empty chunk", CHUNK MAIL TO(0) OK OK ">BDAT 0 LAST\n" OK ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "R", "250 2.0.0 ok", "", 0, 0, 0},
+	{"a chunk with CR, a dot line and no last line end",
+		CHUNK MAIL TO(0) OK OK ">BDAT 14 LAST\n>a\n>b\n>.\n>..c\n" OK
+				       ">QUIT\n",
+		CLIENT_OK, CLIENT_OK, "R", "250 2.0.0 ok", "a\rb\n.\n..c", 0, 0,
+		0},
+	{"gone after the chunk", CHUNK MAIL TO(0) OK OK CHUNK_BODY "!\n",
+		CLIENT_OK, CLIENT_CLOSE, "D",
+		"lost after the final chunk, before the reply", NULL, 0, 0, 1},
+	{"421 after the chunk",
+		CHUNK MAIL TO(0) OK OK CHUNK_BODY "<421 bye\n!\n", CLIENT_OK,
+		CLIENT_CLOSE, "D", "421 bye", NULL, 0, 0, 0},
 	{"too many recipients",
 		PIPE MAIL TO(0) TO(1)
 			TO(2) ">DATA\n" OK OK

@@ -243,7 +243,7 @@ test_longest(void **state)
 	name[sizeof name - 1] = 0;
 	snprintf(line, sizeof line,
 		":%s:65535 tls=must name=%s certificate=%s auth=%s "
-		"auth-clear%s",
+		"auth-clear no-bdat%s",
 		name, name, label, label, source);
 	assert_int_equal(0, build(&routes, lines, 1, why, sizeof why));
 	assert_string_equal("", why);
@@ -255,7 +255,7 @@ test_longest(void **state)
 	assert_string_equal(label, target.words.auth);
 	assert_string_equal(label, target.words.certificate);
 	assert_int_equal(ROUTE_TLS_MUST, target.words.tls);
-	assert_true(target.words.auth_clear);
+	assert_true(target.words.auth_clear && target.words.no_bdat);
 	assert_true(target.words.has_source_v4 && target.words.has_source_v6);
 	routes_free(&routes);
 }

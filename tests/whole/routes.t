@@ -52,7 +52,7 @@ def misunderstood():
     host.lines = []
     with Server() as server, Server() as rest:
         way = f"[127.0.0.1]:{server.port}"
-        wrong = ["tls=yes", "TLS=must", "tls = must", "require-tls", "tls=must,",
+        wrong = ["tls=yes", "TLS=must", "tls = must", "require-tls", "tls=must,", "no-bdat=1",
                  "auth-clear", "tls=must tls=none", "source=localhost",
                  "tls=none name=mx.test", "auth=../../x", "unusable=1"]
         host.lines.append(f":[127.0.0.1]:{rest.port}")

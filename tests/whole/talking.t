@@ -121,6 +121,31 @@ def outcomes():
                      f"{words}: which gets it later, the others not again")
 
 
+def chunk():
+    """One chunk where it is offered, unless the route says no."""
+    mail = b"Subject: x\n\n.dot\n.\n" + b"line\n" * 9000 + b"last"
+    with Server(extensions=["CHUNKING", "PIPELINING", "SIZE"]) as server:
+        domains = host.route(server), host.route(server, "no-bdat")
+        host.load()
+        for domain in domains:
+            host.run("sendmail", "-i", "-f", "a@x.test", f"a@{domain}",
+                     input=mail)
+            tap.ok("success" in host.result(domain), "taken", host.logs())
+        wait_for(lambda: len(server.messages) == 2)
+        by_chunk, by_data = server.messages
+        # from the blank line on: two messages differ in their trace
+        tap.same(by_chunk.octets.split(b"\r\n\r\n", 1)[1],
+                 mail.split(b"\n\n", 1)[1].replace(b"\n", b"\r\n") + b"\r\n",
+                 "the chunk has every octet, and no dot more")
+        tap.same(by_data.octets.split(b"\r\n\r\n", 1)[1],
+                 by_chunk.octets.split(b"\r\n\r\n", 1)[1],
+                 "and DATA means the same")
+        verbs = [verb for session in server.sessions
+                 for verb in session.verbs()]
+        tap.same((verbs.count(b"BDAT"), verbs.count(b"DATA")), (1, 1),
+                 "each way was taken once")
+
+
 def old():
     """A server that cannot stand EHLO."""
     with Server(script={b"EHLO": lambda session, line: session.end() or b""}
@@ -159,6 +184,6 @@ def probed():
 
 
 with Routed() as host:
-    for case in (recipients, transactions, closes, outcomes, old, probed):
+    for case in (recipients, transactions, closes, outcomes, chunk, old, probed):
         tap.case(case)
 tap.done()

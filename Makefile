@@ -326,7 +326,8 @@ crash: all
 		tests/crash/disks.t tests/model/model.t
 
 # What the benchmarks load with.
-$(BUILD)/bench/smtpload: tests/bench/smtpload.c
+$(BUILD)/bench/smtpload $(BUILD)/bench/smtpsink: $(BUILD)/bench/%: \
+		tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -pthread -o $@ $^
 
@@ -336,9 +337,11 @@ $(BUILD)/bench/inject: tests/bench/inject.c $(BUILD)/obj/queue/submit.o \
 	$(CC) $(ALL_CFLAGS) -pie $(ALL_LDFLAGS) -pthread -o $@ $^ $(SKALIBS) \
 		$(CRC)
 
-bench: all $(BUILD)/bench/smtpload $(BUILD)/bench/inject
+bench: all $(BUILD)/bench/smtpload $(BUILD)/bench/smtpsink \
+		$(BUILD)/bench/inject
 	python3 tests/bench/calls
 	python3 tests/bench/peers
+	python3 tests/bench/relay
 	python3 tests/bench/connections
 	python3 tests/bench/tls
 	python3 tests/bench/queue

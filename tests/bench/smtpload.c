@@ -3,11 +3,13 @@
  * how long that took.
  *
  *   smtpload HOST PORT SESSIONS MESSAGES PER-CONNECTION OCTETS FROM TO
+ *            [RECIPIENTS [MODULUS]]
  *
  * SESSIONS threads share MESSAGES messages of OCTETS octets each; a connection
  * carries PER-CONNECTION of them; with 0, a connection says EHLO and QUIT, and
- * counts as a message. The envelope is pipelined if the server offers
- * that. Prints "accepted N seconds S rate R worst-ms W" and ends with 1 if any
+ * counts as a message. The envelope is pipelined without a question.
+ * A message has RECIPIENTS (1); a % in TO stands for their number, from 0 on through
+ * all messages, modulo MODULUS. Prints "accepted N seconds S rate R worst-ms W" and ends with 1 if any
  * message was not answered with 250.
  */
 
@@ -26,8 +28,8 @@ struct load {
 	const char *from, *to;
 	char *content; /* with CRLF line ends and the final dot */
 	size_t content_octets;
-	long per_connection;
-	atomic_long left, accepted, refused, worst_us;
+	long per_connection, recipients, modulus;
+	atomic_long left, next, accepted, refused, worst_us;
 };
 
 struct connection {
@@ -112,18 +114,41 @@ open_session(struct load *load, struct connection *c)
 	return 0;
 }
 
+/* Sends MAIL, all RCPT and DATA at once, and reads the answers. */
+static int
+send_envelope(struct load *load, struct connection *c)
+{
+	char *commands = NULL;
+	size_t length = 0;
+	FILE *text = open_memstream(&commands, &length);
+	const char *hole = strchr(load->to, '%');
+
+	if (text == NULL)
+		return -1;
+	fprintf(text, "MAIL FROM:<%s>\r\n", load->from);
+	for (long n = 0; n < load->recipients; n++)
+		if (hole == NULL)
+			fprintf(text, "RCPT TO:<%s>\r\n", load->to);
+		else
+			fprintf(text, "RCPT TO:<%.*s%ld%s>\r\n",
+				(int)(hole - load->to), load->to,
+				atomic_fetch_add(&load->next, 1) %
+					load->modulus,
+				hole + 1);
+	fputs("DATA\r\n", text);
+	int sent = fclose(text) == 0 ? send_all(c->fd, commands, length) : -1;
+	free(commands);
+	for (long n = 0; n <= load->recipients && sent == 0; n++)
+		sent = reply_code(c) == 250 ? 0 : -1;
+	return sent == 0 && reply_code(c) == 354 ? 0 : -1;
+}
+
 static int
 send_message(struct load *load, struct connection *c)
 {
-	char commands[1024];
-	int length = snprintf(commands, sizeof commands,
-		"MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n", load->from,
-		load->to);
 	double began = now_s();
 
-	if (send_all(c->fd, commands, (size_t)length) < 0 ||
-		reply_code(c) != 250 || reply_code(c) != 250 ||
-		reply_code(c) != 354 ||
+	if (send_envelope(load, c) < 0 ||
 		send_all(c->fd, load->content, load->content_octets) < 0 ||
 		reply_code(c) != 250)
 		return -1;
@@ -213,9 +238,10 @@ main(int argc, char **argv)
 	pthread_t thread[1000];
 	struct addrinfo want = {.ai_socktype = SOCK_STREAM};
 
-	if (argc != 9) {
+	if (argc < 9 || argc > 11) {
 		fprintf(stderr, "usage: smtpload HOST PORT SESSIONS MESSAGES "
-				"PER-CONNECTION OCTETS FROM TO\n");
+				"PER-CONNECTION OCTETS FROM TO "
+				"[RECIPIENTS [MODULUS]]\n");
 		return 100;
 	}
 	long sessions = atol(argv[3]);
@@ -225,8 +251,11 @@ main(int argc, char **argv)
 		make_content((size_t)atol(argv[6]), &load.content_octets);
 	load.from = argv[7];
 	load.to = argv[8];
+	load.recipients = argc > 9 ? atol(argv[9]) : 1;
+	load.modulus = argc > 10 ? atol(argv[10]) : 1000000;
 	load.left = messages;
 	if (sessions < 1 || sessions > 1000 || load.per_connection < 0 ||
+		load.recipients < 1 || load.modulus < 1 ||
 		load.content == NULL ||
 		getaddrinfo(argv[1], argv[2], &want, &load.server) != 0) {
 		fprintf(stderr, "smtpload: an argument is wrong\n");

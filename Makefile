@@ -142,11 +142,11 @@ tlsd = tls/tlsd.o tls/session.o tls/contexts.o tls/certificates.o \
 	tls/keyring.o tls/keyring_file.o tls/pump.o tls/facts.o
 sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
 	tools/queue_program.o local/aliases.o tools/users_store.o \
-	tools/spool.o tools/queue_show.o tools/json.o tools/queue_walk.o queue/submit.o \
+	tools/spool.o tools/queue_show.o tools/queue_criteria.o tools/plain.o tools/json.o tools/queue_walk.o queue/submit.o \
 	queue/layout.o queue/message_file.o
-queue-list = tools/queue_list.o tools/queue_show.o tools/json.o tools/queue_walk.o \
+queue-list = tools/queue_list.o tools/queue_show.o tools/queue_criteria.o tools/plain.o tools/json.o tools/queue_walk.o \
 	queue/layout.o queue/message_file.o
-queue-request = tools/queue_request.o tools/plain.o tools/queue_choose.o tools/queue_ask.o \
+queue-request = tools/queue_request.o tools/plain.o tools/queue_criteria.o tools/queue_choose.o tools/queue_ask.o \
 	tools/queue_walk.o queue/request.o queue/layout.o queue/message_file.o \
 	queue/wakeup.o remote/route.o remote/route_words.o
 destination-list = tools/destination_list.o tools/plain.o tools/json.o tools/queue_ask.o \

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <time.h>
 #include <unistd.h>
 #include "lib/outcome.h"
 #include "queue/message_file.h"
@@ -43,71 +41,6 @@ add(struct choice *choice, const char *id, const char *place)
 	return 0;
 }
 
-static bool
-is_named(const struct criteria *criteria, const char *id)
-{
-	for (size_t i = 0; i < criteria->ids; i++)
-		if (strcmp(criteria->id[i], id) == 0)
-			return true;
-	return criteria->ids == 0;
-}
-
-/* --- what stands in the file --- */
-
-static bool
-is_of_domain(const char *address, const char *domain)
-{
-	const char *at = strrchr(address, '@');
-
-	return at != NULL && strcasecmp(at + 1, domain) == 0;
-}
-
-/* True if one recipient that has no final outcome is as is asked. */
-static bool
-has_recipient(const struct criteria *criteria, const struct message_file *file)
-{
-	for (uint32_t i = 0; i < file->envelope.recipients; i++) {
-		const char *address = file->envelope.recipient[i].address;
-		enum outcome outcome = file->state[i].outcome;
-
-		if (outcome != 0 && outcome_is_final(outcome))
-			continue;
-		if ((criteria->recipient == NULL ||
-			    strcasecmp(address, criteria->recipient) == 0) &&
-			(criteria->domain == NULL ||
-				is_of_domain(address, criteria->domain)))
-			return true;
-	}
-	return false;
-}
-
-static bool
-is_wanted(const struct choice *choice, const struct message_file *file)
-{
-	const struct criteria *criteria = choice->criteria;
-	uint64_t arrival_us = file->header.arrival_us;
-	uint64_t age_us =
-		choice->now_us > arrival_us ? choice->now_us - arrival_us : 0;
-
-	if (criteria->older_us > 0 && age_us < criteria->older_us)
-		return false;
-	if (criteria->younger_us > 0 && age_us >= criteria->younger_us)
-		return false;
-	if (criteria->sender != NULL &&
-		strcasecmp(file->envelope.reverse_path, criteria->sender) != 0)
-		return false;
-	return (criteria->recipient == NULL && criteria->domain == NULL) ||
-	       has_recipient(criteria, file);
-}
-
-static bool
-asks_for_more(const struct criteria *criteria)
-{
-	return criteria->older_us > 0 || criteria->younger_us > 0 ||
-	       criteria->sender != NULL || criteria->recipient != NULL ||
-	       criteria->domain != NULL;
-}
-
 /* Looks into the file. One that is gone, being written or not sound is none. */
 static bool
 look_into(const struct choice *choice, const char *path)
@@ -126,7 +59,9 @@ look_into(const struct choice *choice, const char *path)
 			choice->program, path, strerror(saved));
 	if (result != MESSAGE_OK)
 		return false;
-	bool wanted = file.header.marked && is_wanted(choice, &file);
+	bool wanted =
+		file.header.marked &&
+		criteria_match_message(choice->criteria, &file, choice->now_us);
 	message_free(&file);
 	return wanted;
 }
@@ -137,10 +72,10 @@ look(void *context, const struct queue_entry *entry)
 	struct choice *choice = context;
 	const struct criteria *criteria = choice->criteria;
 
-	if (choice->has_failed || !is_named(criteria, entry->id) ||
-		(criteria->folder != NULL &&
-			strcmp(entry->folder, criteria->folder) != 0) ||
-		(asks_for_more(criteria) && !look_into(choice, entry->path)))
+	if (choice->has_failed ||
+		!criteria_match_place(criteria, entry->id, entry->folder) ||
+		(criteria_of_content(criteria) &&
+			!look_into(choice, entry->path)))
 		return;
 	(void)add(choice, entry->id, entry->path);
 }
@@ -186,18 +121,15 @@ queue_choose(const char *program, int queue_folder,
 	struct choice choice = {
 		program, queue_folder, criteria, chosen, 0, false};
 	char bad[LAYOUT_PATH_MAX];
-	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	choice.now_us =
-		(uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	choice.now_us = criteria_now_us();
 	*chosen = (struct chosen){0};
 	if (queue_walk(queue_folder, look, &choice, bad) < 0) {
 		fprintf(stderr, "%s: queue/%s: %s\n", program, bad,
 			strerror(errno));
 		goto fail;
 	}
-	if (!asks_for_more(criteria) && criteria->folder == NULL)
+	if (!criteria_of_content(criteria) && criteria->folder == NULL)
 		for (size_t i = 0; i < criteria->ids; i++)
 			(void)add(&choice, criteria->id[i], "");
 	if (choice.has_failed) {

@@ -58,41 +58,6 @@ usage(const char *program, enum request_operation operation)
 
 /* --- arguments --- */
 
-/* A number and a unit, in microseconds. 0: it is none. */
-static uint64_t
-read_age(const char *text)
-{
-	static const struct {
-		const char *unit;
-		uint64_t seconds;
-	} UNIT[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-	char *end;
-
-	if (text[0] < '0' || text[0] > '9')
-		return 0;
-	errno = 0;
-	unsigned long long value = strtoull(text, &end, 10);
-	if (errno != 0 || value > 1000000000)
-		return 0;
-	for (size_t i = 0; i < sizeof UNIT / sizeof UNIT[0]; i++)
-		if (strcmp(end, UNIT[i].unit) == 0)
-			return value * UNIT[i].seconds * 1000000;
-	return 0;
-}
-
-/* "<>", "<a@b>" or "a@b": what stands in the envelope. */
-static const char *
-read_address(char *text)
-{
-	size_t length = strlen(text);
-
-	if (length >= 2 && text[0] == '<' && text[length - 1] == '>') {
-		text[length - 1] = 0;
-		return text + 1;
-	}
-	return text;
-}
-
 /* Turns what people write into a destination (remote/route.h). 0, or -1. */
 static int
 read_destination(const char *text, struct request *request)
@@ -139,42 +104,16 @@ read_text(const char *text, struct request *request)
 	return 0;
 }
 
-static int
-read_folder(const char *text, struct criteria *criteria)
-{
-	for (size_t i = 0; queue_walk_folder[i] != NULL; i++)
-		if (strcmp(text, queue_walk_folder[i]) == 0) {
-			criteria->folder = queue_walk_folder[i];
-			return 0;
-		}
-	return -1;
-}
-
 /* One option. 0, or -1: its value is none. */
 static int
 read_option(int option, struct options *options)
 {
-	struct criteria *criteria = &options->criteria;
+	int result = criteria_option(&options->criteria, option, optarg);
 	char *end;
 
+	if (result <= 0)
+		return result;
 	switch (option) {
-	case 's':
-		criteria->sender = read_address(optarg);
-		return 0;
-	case 'r':
-		criteria->recipient = read_address(optarg);
-		return 0;
-	case 'd':
-		criteria->domain = optarg + (optarg[0] == '@');
-		return 0;
-	case 'o':
-		criteria->older_us = read_age(optarg);
-		return criteria->older_us > 0 ? 0 : -1;
-	case 'y':
-		criteria->younger_us = read_age(optarg);
-		return criteria->younger_us > 0 ? 0 : -1;
-	case 'i':
-		return read_folder(optarg, criteria);
 	case 'a':
 		options->is_all = true;
 		return 0;
@@ -195,28 +134,13 @@ read_option(int option, struct options *options)
 	return -1;
 }
 
-static bool
-names_any(const struct options *options)
-{
-	const struct criteria *criteria = &options->criteria;
-
-	return options->is_all || criteria->ids > 0 || criteria->sender ||
-	       criteria->recipient || criteria->domain || criteria->folder ||
-	       criteria->older_us > 0 || criteria->younger_us > 0;
-}
-
 /* Reads options, destination and ids. 0, or -1 after a message. */
 static int
 read_arguments(
 	const char *program, int argc, char **argv, struct options *options)
 {
 	static const struct option OPTION[] = {
-		{"sender", required_argument, NULL, 's'},
-		{"recipient", required_argument, NULL, 'r'},
-		{"domain", required_argument, NULL, 'd'},
-		{"older", required_argument, NULL, 'o'},
-		{"younger", required_argument, NULL, 'y'},
-		{"in", required_argument, NULL, 'i'},
+		CRITERIA_OPTIONS,
 		{"all", no_argument, NULL, 'a'},
 		{"dry-run", no_argument, NULL, 'n'},
 		{"text", required_argument, NULL, 't'},
@@ -244,16 +168,10 @@ read_arguments(
 			program);
 		return -1;
 	}
-	options->criteria.id = argv + optind;
-	options->criteria.ids = (size_t)(argc - optind);
-	for (; optind < argc; optind++)
-		if (!ident_valid(argv[optind], strlen(argv[optind]))) {
-			fprintf(stderr, "%s: ", program);
-			plain_text(stderr, argv[optind]);
-			fprintf(stderr, " is not the id of a message\n");
-			return -1;
-		}
-	if (names_any(options))
+	if (criteria_ids(&options->criteria, program, argv + optind,
+		    (size_t)(argc - optind)) < 0)
+		return -1;
+	if (options->is_all || criteria_any(&options->criteria))
 		return 0;
 	fprintf(stderr, "%s: which messages? --all means all\n", program);
 	return -1;

@@ -17,6 +17,8 @@
 struct show {
 	int queue_folder;
 	enum show_form form;
+	const struct criteria *criteria; /* NULL: all */
+	uint64_t now_us;
 	unsigned long messages, recipients;
 };
 
@@ -138,11 +140,15 @@ print_json(const struct queue_entry *entry, const struct message_file *message,
 	show->recipients += message->envelope.recipients;
 }
 
-/* A file that is no message, or none yet. */
+/* A file that is no message, or none yet: nobody can say whether it is meant by
+ * what is asked of its content. */
 static void
-print_odd(const struct show *show, const struct queue_entry *entry,
-	const char *what, const char *why)
+print_odd(struct show *show, const struct queue_entry *entry, const char *what,
+	const char *why)
 {
+	if (show->criteria != NULL && criteria_of_content(show->criteria))
+		return;
+	show->messages++;
 	if (show->form == SHOW_TEXT) {
 		printf("%s  in %s %s%s%s\n", entry->id, entry->folder, what,
 			why[0] != 0 ? ": " : "", why);
@@ -155,14 +161,31 @@ print_odd(const struct show *show, const struct queue_entry *entry,
 }
 
 static void
+print_if_so(struct show *show, const struct queue_entry *entry,
+	const struct message_file *message)
+{
+	if (show->criteria != NULL &&
+		!criteria_match_message(show->criteria, message, show->now_us))
+		return;
+	show->messages++;
+	if (show->form == SHOW_JSON)
+		print_json(entry, message, show);
+	else
+		print_message(entry, message, show);
+}
+
+static void
 show_entry(void *context, const struct queue_entry *entry)
 {
 	struct show *show = context;
 	struct message_header header;
 	struct message_file message;
+
+	if (show->criteria != NULL &&
+		!criteria_match_place(show->criteria, entry->id, entry->folder))
+		return;
 	int fd = openat(show->queue_folder, entry->path,
 		O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-
 	if (fd < 0) {
 		/* It has moved on since the folder was read. */
 		if (errno != ENOENT)
@@ -170,7 +193,6 @@ show_entry(void *context, const struct queue_entry *entry)
 				show, entry, "cannot be read", strerror(errno));
 		return;
 	}
-	show->messages++;
 	if (strcmp(entry->folder, QUEUE_INCOMING) == 0 &&
 		(message_read_header(fd, &header) != MESSAGE_OK ||
 			!header.marked)) {
@@ -180,10 +202,7 @@ show_entry(void *context, const struct queue_entry *entry)
 	}
 	switch (message_read(fd, 0, &message)) {
 	case MESSAGE_OK:
-		if (show->form == SHOW_JSON)
-			print_json(entry, &message, show);
-		else
-			print_message(entry, &message, show);
+		print_if_so(show, entry, &message);
 		message_free(&message);
 		break;
 	case MESSAGE_BAD:
@@ -197,10 +216,13 @@ show_entry(void *context, const struct queue_entry *entry)
 }
 
 int
-queue_show(const char *program, enum show_form form)
+queue_show(const char *program, enum show_form form,
+	const struct criteria *criteria)
 {
-	struct show show = {
-		.queue_folder = queue_walk_open(program), .form = form};
+	struct show show = {.queue_folder = queue_walk_open(program),
+		.form = form,
+		.criteria = criteria,
+		.now_us = criteria_now_us()};
 	char bad[LAYOUT_PATH_MAX];
 	int status = STATUS_DONE;
 
@@ -213,7 +235,9 @@ queue_show(const char *program, enum show_form form)
 	} else if (form == SHOW_JSON) {
 		/* nothing but objects */
 	} else if (show.messages == 0) {
-		puts("The queue is empty.");
+		puts(criteria != NULL && criteria_any(criteria)
+				? "No message is so."
+				: "The queue is empty.");
 	} else {
 		printf("%lu message%s, %lu recipient%s.\n", show.messages,
 			show.messages == 1 ? "" : "s", show.recipients,

@@ -461,7 +461,7 @@ main(int argc, char **argv)
 	}
 	switch (work->options.mode) {
 	case SENDMAIL_LIST:
-		if (queue_show("mailq", SHOW_TEXT) != 0)
+		if (queue_show("mailq", SHOW_TEXT, NULL) != 0)
 			status = EX_TEMPFAIL;
 		break;
 	case SENDMAIL_ALIASES:

@@ -529,6 +529,18 @@ def looking():
         ("deferred", "ann@a.test", [("later@sink.test", "deferred"),
                                     (QUOTED, "deferred")]),
         "with what stands in the queue") or tap.note(row)
+    for words, wanted in (((name,), [name]), (("--in", "held"), [waits]),
+                          (("--sender", "ANN@a.test"), [name]),
+                          (("--domain", "sink.test", "--in", "deferred"), [name]),
+                          (("--recipient", "nobody@sink.test"), []),
+                          (("--older", "1d"), []),
+                          (("--younger", "1d", name), [name])):
+        run = host.run("queue-list", "--json", *words)
+        tap.same((run.returncode, [json.loads(line)["id"] for line
+                                   in run.stdout.splitlines()]), (0, wanted),
+                 "queue-list " + " ".join(words))
+    run = host.run("queue-list", "--older", "1d")
+    tap.same(run.stdout, b"No message is so.\n", "none of these is said so")
     run = host.run("queue-stat", "--json")
     tap.same((run.returncode, json.loads(run.stdout)["messages"],
               json.loads(run.stdout)["folders"]["held"]), (0, 2, 1),
@@ -545,7 +557,8 @@ def looking():
     tap.same((table["domains"][0]["domain"], table["domains"][0]["recipients"]),
              ("sink.test", 2), "and as JSON") or tap.note(table)
     for command in (("queue-stat", "--x"), ("queue-list", "--x"),
-                    ("queue-list", "x"), ("queue-stat", "x")):
+                    ("queue-list", "x"), ("queue-list", "--older", "x"),
+                    ("queue-list", "--in", "x"), ("queue-list", "--domain"), ("queue-stat", "x")):
         tap.same(host.run(*command).returncode, 100, "wrong: "
                  + " ".join(command))
     ask("delete", "--all")

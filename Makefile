@@ -95,7 +95,8 @@ queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
 	remote/route.o remote/route_words.o
 remote = remote/remote.o remote/destinations.o remote/lines.o \
-	remote/worker.o remote/reach.o remote/kept.o remote/client.o \
+	remote/worker.o remote/reach.o remote/reach_dead.o remote/kept.o \
+	remote/dead.o remote/dead_ask.o remote/client.o \
 	remote/client_hello.o \
 	remote/client_tls.o remote/client_auth.o remote/scram_client.o \
 	remote/smarthosts.o \
@@ -103,6 +104,7 @@ remote = remote/remote.o remote/destinations.o remote/lines.o \
 	remote/dns_message.o remote/mx.o remote/route.o \
 	remote/route_words.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o
+dead-addresses = remote/dead_addresses.o remote/dead.o
 route-show = remote/route_show.o tools/json.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o remote/route_words.o
 smtp-probe = remote/smtp_probe.o remote/client.o remote/client_hello.o \
@@ -189,7 +191,7 @@ user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o tools/users_stor
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local sendmail queue-list queue-stat queue-check queue-request destination-list countd maildirmake \
-	smtp-why control-show address-why route-show smtp-probe users-compile forward vacation maildir2mbox
+	smtp-why control-show address-why route-show dead-addresses smtp-probe users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
 	user-list tls-client tlsd lmtp-deliver
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)

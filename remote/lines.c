@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lib/deadline.h"
@@ -70,6 +71,7 @@ be_worker(struct remote *remote, const char *dest, int socket)
 			close(line->socket);
 	close(remote->fifo);
 	close(remote->queue);
+	dead_ask_end(&remote->ask);
 	struct reach *way = malloc(sizeof *way);
 	if (way == NULL)
 		_exit(STATUS_TEMPORARY);
@@ -77,7 +79,8 @@ be_worker(struct remote *remote, const char *dest, int socket)
 	 * before it connects. */
 	int secrets = open(remote->secrets,
 		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	reach_start(way, &remote->options, secrets, errno);
+	reach_start(
+		way, &remote->options, secrets, errno, &remote->dead, socket);
 	const struct kept *kept =
 		kept_find(&remote->kept, dest, deadline_now_ms());
 	if (kept != NULL)
@@ -186,6 +189,20 @@ make_place(struct remote *remote)
 	return false;
 }
 
+void
+lines_end_idle(struct remote *remote)
+{
+	struct line *next;
+
+	for (struct destination *destination = remote->first; destination;
+		destination = destination->next)
+		for (struct line *line = destination->line; line; line = next) {
+			next = line->next;
+			if (line->sent == 0)
+				end_line(remote, destination, line);
+		}
+}
+
 /* --- work --- */
 
 /* Sends a job to a worker. 0; 1: it was no work; -1: the worker has ended, its
@@ -286,6 +303,28 @@ lines_work(struct remote *remote)
 	return again_ms;
 }
 
+/* What a worker says of an address. */
+static void
+take_note(
+	struct remote *remote, struct line *line, const struct dead_note *note)
+{
+	uint32_t random = 0;
+	char text[64];
+
+	if (line->notes >= DEAD_NOTES_MAX)
+		return;
+	line->notes++;
+	(void)getrandom(&random, sizeof random, GRND_NONBLOCK);
+	const struct dead *dead =
+		dead_take(&remote->dead, note, deadline_now_ms(), random);
+	if (dead == NULL)
+		return;
+	dead_text(&dead->key, text, sizeof text);
+	log_line("no answer from %s, port %u, %u times: left out for %lld s",
+		text, (unsigned)dead->key.port, (unsigned)dead->failures,
+		(long long)(dead->until_ms - dead->failed_ms) / 1000);
+}
+
 void
 lines_hear(struct remote *remote, struct destination *destination,
 	struct line *line)
@@ -293,7 +332,9 @@ lines_hear(struct remote *remote, struct destination *destination,
 	union {
 		struct task task;
 		struct kept_note note;
+		struct dead_note dead;
 	} record;
+	struct dead_note dead;
 	struct mx_list list;
 	struct task task;
 	ssize_t got = recv(
@@ -304,6 +345,10 @@ lines_hear(struct remote *remote, struct destination *destination,
 	if (got > 0 && kept_read(&record, (size_t)got, &list) == 0) {
 		kept_put(&remote->kept, destination->dest, &list,
 			deadline_now_ms());
+		return;
+	}
+	if (got > 0 && dead_read(&record, (size_t)got, &dead) == 0) {
+		take_note(remote, line, &dead);
 		return;
 	}
 	memcpy(&task, &record.task, sizeof task);

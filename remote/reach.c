@@ -30,9 +30,11 @@ enum attempt {
 
 void
 reach_start(struct reach *way, const struct reach_options *options, int secrets,
-	int error)
+	int error, struct dead_table *dead, int parent)
 {
 	memset(way, 0, sizeof *way);
+	way->dead = dead;
+	way->parent = parent;
 	way->options = options;
 	way->secrets = secrets;
 	way->secrets_errno = error;
@@ -310,10 +312,9 @@ try_address(struct reach *way, const struct mx_address *address,
 
 	way->is_for_tls = false;
 	mx_address_text(&address->address, text, sizeof text);
-	int fd = client_connect(&address->address,
+	int fd = reach_connect(way, address,
 		find_source(&way->target.words, address->address.ss_family,
-			&source),
-		way->options->timeouts.connect_ms);
+			&source));
 	if (fd < 0) {
 		way->is_short = errno == EMFILE || errno == ENFILE ||
 				errno == ENOMEM || errno == ENOBUFS;
@@ -341,25 +342,42 @@ try_address(struct reach *way, const struct mx_address *address,
 	return attempt;
 }
 
+/* Tries the current address in every way that is left. */
+static enum attempt
+try_current(struct reach *way)
+{
+	const struct mx_address *address = &way->hosts.entry[way->at];
+	enum attempt attempt = try_address(way, address, ATTEMPT_OK);
+
+	if (attempt == ATTEMPT_CLEAR || attempt == ATTEMPT_HELO)
+		attempt = try_address(way, address, attempt);
+	if (attempt == ATTEMPT_NO_USE)
+		way->down_until_ms = deadline_after_ms(REJECTED_MS);
+	return attempt;
+}
+
 /* Goes on from the current address until one will do. */
 static bool
 try_all(struct reach *way)
 {
+	enum attempt attempt = ATTEMPT_NEXT;
+	bool is_tried = false;
+
 	way->down_outcome = OUTCOME_DEFERRED;
 	for (; way->at < way->hosts.count && !way->is_short; way->at++) {
-		const struct mx_address *address = &way->hosts.entry[way->at];
-		enum attempt attempt = try_address(way, address, ATTEMPT_OK);
-
-		if (attempt == ATTEMPT_CLEAR || attempt == ATTEMPT_HELO)
-			attempt = try_address(way, address, attempt);
-		if (attempt == ATTEMPT_OK)
-			return true;
-		if (attempt == ATTEMPT_NO_USE) {
-			way->down_until_ms = deadline_after_ms(REJECTED_MS);
-			return false;
-		}
+		if (reach_is_out(way, &way->hosts.entry[way->at]))
+			continue;
+		is_tried = true;
+		attempt = try_current(way);
+		if (attempt == ATTEMPT_OK || attempt == ATTEMPT_NO_USE)
+			return attempt == ATTEMPT_OK;
 	}
-	return false;
+	if (is_tried || !way->is_begun)
+		return false;
+	way->at = reach_find_probe(way);
+	if (way->at < way->hosts.count)
+		attempt = try_current(way);
+	return attempt == ATTEMPT_OK;
 }
 
 /* Whether the message at hand may have TLS over another connection than this. */

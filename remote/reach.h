@@ -17,10 +17,14 @@
  *
  * Hosts that the DNS has named are good for as long as it says, and always for the
  * rest of the message at hand.
+ *
+ * Addresses that lately have not answered are left out (remote/dead.h), unless there
+ * are no others.
  */
 
 #include <stdbool.h>
 #include "remote/client.h"
+#include "remote/dead.h"
 #include "remote/mx.h"
 #include "remote/route.h"
 
@@ -37,7 +41,9 @@ struct reach {
 	const struct reach_options *options;
 	int secrets; /* the open secrets/smarthosts, or -1; closed once the
 			route is known */
-	int secrets_errno; /* why it is not open */
+	int secrets_errno;	 /* why it is not open */
+	struct dead_table *dead; /* what is known of addresses */
+	int parent;		 /* is told of them, in struct dead_note */
 	bool has_route;
 	struct route_target target;
 	struct login login;   /* of auth=; else zero */
@@ -63,10 +69,11 @@ struct reach {
 
 /*
  * Makes a way without a connection. secrets is the open file, which becomes the
- * way's; or -1 with error the errno of opening it.
+ * way's; or -1 with error the errno of opening it. dead is the caller's, and is
+ * changed by what happens; parent is a SOCK_SEQPACKET socket, the caller's too.
  */
 void reach_start(struct reach *way, const struct reach_options *options,
-	int secrets, int error);
+	int secrets, int error, struct dead_table *dead, int parent);
 
 /* Takes hosts that a worker before has found, good until then; those that the
  * route does not allow are left when it is known. */
@@ -94,5 +101,19 @@ void reach_close(struct reach *way);
 
 /* reach_close, and wipes the login. */
 void reach_end(struct reach *way);
+
+/* --- parts, in reach_dead.c --- */
+
+/* Whether the address is left out for now. */
+bool reach_is_out(const struct reach *way, const struct mx_address *address);
+
+/* The one to be tried all the same where all are left out: that whose time is over
+ * first; hosts.count if none may. Else down_text is set. */
+unsigned reach_find_probe(struct reach *way);
+
+/* Connects to the address, and takes down and tells what that says of it. Returns
+ * the descriptor, or -1 with errno. */
+int reach_connect(struct reach *way, const struct mx_address *address,
+	const struct sockaddr_storage *source);
 
 #endif

@@ -36,7 +36,8 @@ static const struct role role = {
 		{"queue/wake", ROLE_WRITE}, {"control", ROLE_READ},
 		{"secrets", ROLE_READ}, {"socket", ROLE_CONNECT}},
 	.reaches_network = true,
-	.calls = CALLS_READ | CALLS_WRITE | CALLS_CONNECT | CALLS_FORK,
+	.calls = CALLS_READ | CALLS_WRITE | CALLS_CONNECT | CALLS_SERVE |
+		 CALLS_FORK,
 	.memory_octets = 256 * 1024 * 1024,
 	.descriptors = WORKERS_MAX + 64,
 };
@@ -80,13 +81,13 @@ static void
 run(struct remote *remote)
 {
 	static const short in = POLLIN;
-	struct pollfd list[WORKERS_MAX + 1];
-	struct destination *whose[WORKERS_MAX + 1];
-	struct line *which[WORKERS_MAX + 1];
+	struct pollfd list[WORKERS_MAX + 2];
+	struct destination *whose[WORKERS_MAX + 2];
+	struct line *which[WORKERS_MAX + 2];
 	int64_t sweep_ms = 0;
 
 	for (;;) {
-		unsigned count = 1;
+		unsigned count = 2;
 
 		if (deadline_left_ms(sweep_ms) == 0 ||
 			(remote->has_backlog && remote->jobs < JOBS_MAX / 2)) {
@@ -95,6 +96,9 @@ run(struct remote *remote)
 		}
 		int64_t again_ms = lines_work(remote);
 		list[0] = (struct pollfd){.fd = remote->fifo, .events = in};
+		list[1] = (struct pollfd){
+			.fd = dead_ask_fd(&remote->ask, &again_ms),
+			.events = in};
 		for (struct destination *one = remote->first; one;
 			one = one->next)
 			for (struct line *line = one->line; line;
@@ -111,9 +115,11 @@ run(struct remote *remote)
 			log_line("poll: %s", strerror(errno));
 			return;
 		}
-		for (unsigned i = 1; i < count; i++)
+		for (unsigned i = 2; i < count; i++)
 			if (list[i].revents != 0)
 				lines_hear(remote, whose[i], which[i]);
+		if (dead_ask_serve(&remote->ask, &remote->home, &remote->dead))
+			lines_end_idle(remote);
 		wakeup_read(remote->fifo, take_line, remote);
 	}
 }
@@ -190,7 +196,8 @@ start(struct remote *remote, char *why, size_t size)
 			home_path(&remote->home, "control", path),
 			&remote->settings, why, size) < 0 ||
 		dns_start(&remote->dns, &remote->settings.nameservers, why,
-			size) < 0)
+			size) < 0 ||
+		dead_ask_listen(&remote->ask, &remote->home, why, size) < 0)
 		return -1;
 	make_options(remote);
 	if (role_take(&role, &remote->home, why, size) < 0)
@@ -203,7 +210,8 @@ start(struct remote *remote, char *why, size_t size)
 int
 main(int argc, char **argv)
 {
-	struct remote remote = {.runner = WAKEUP_WRITER(QUEUE_WAKE_RUNNER)};
+	struct remote remote = {.runner = WAKEUP_WRITER(QUEUE_WAKE_RUNNER),
+		.ask = DEAD_ASK_ZERO};
 	char why[300];
 
 	(void)argv;

@@ -11,6 +11,8 @@
  *   worker.c        the child itself
  *   reach.c         its way to the destination
  *   kept.c          what workers tell of the DNS, for the next ones
+ *   dead.c          and of addresses that do not answer
+ *   dead_ask.c      who asks for those
  */
 
 #include <stdbool.h>
@@ -19,6 +21,8 @@
 #include "lib/settings.h"
 #include "queue/wakeup.h"
 #include "remote/dns.h"
+#include "remote/dead.h"
+#include "remote/dead_ask.h"
 #include "remote/kept.h"
 #include "remote/worker.h"
 
@@ -36,7 +40,8 @@ struct remote_settings {
 struct line {
 	struct line *next;
 	int socket;
-	unsigned sent; /* jobs that it has */
+	unsigned sent;	/* jobs that it has */
+	unsigned notes; /* struct dead_note that came */
 };
 
 struct waiting {
@@ -67,6 +72,8 @@ struct remote {
 	struct wakeup_writer runner;
 	struct destination *first, **last;
 	struct kept_table kept;
+	struct dead_table dead;
+	struct dead_ask ask;
 	unsigned jobs, workers;
 	bool has_backlog; /* there was no room for a job */
 };
@@ -100,5 +107,8 @@ int64_t lines_work(struct remote *remote);
 /* Takes in what the worker says. */
 void lines_hear(struct remote *remote, struct destination *destination,
 	struct line *line);
+
+/* Ends the workers that have nothing to do, with all that they know. */
+void lines_end_idle(struct remote *remote);
 
 #endif

@@ -308,7 +308,7 @@ class Server:
                  handshake="ok", old=False, users=None,
                  mechanisms=("SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"),
                  auth_when="tls", demands=False, script=None,
-                 address="127.0.0.1", rounds=4096, lies=False):
+                 address="127.0.0.1", port=0, rounds=4096, lies=False):
         self.greeting = greeting
         self.extensions = extensions
         self.after_tls = after_tls
@@ -329,7 +329,7 @@ class Server:
         self.sessions = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.socket(family)
-        self.socket.bind((address, 0))
+        self.socket.bind((address, port))
         self.socket.listen(100)
         self.port = self.socket.getsockname()[1]
         self.thread = threading.Thread(target=self.serve, daemon=True)

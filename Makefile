@@ -184,9 +184,9 @@ lmtp-deliver = local/lmtp_deliver.o $(command)
 maildir2mbox = local/maildir2mbox.o local/mbox.o local/way.o \
 	local/environment.o $(command)
 maildirmake = tools/maildirmake.o tools/maildir_make.o
-user-add = tools/user_add.o tools/maildir_make.o tools/secrets.o tools/users.o \
+user-add = tools/user_add.o tools/plain.o tools/maildir_make.o tools/secrets.o tools/users.o \
 	tools/users_store.o tools/users_batch.o tools/users_line.o tools/scram_keys.o
-user-passwd = tools/user_passwd.o tools/secrets.o tools/users.o tools/users_store.o tools/users_batch.o \
+user-passwd = tools/user_passwd.o tools/plain.o tools/secrets.o tools/users.o tools/users_store.o tools/users_batch.o \
 	tools/scram_keys.o
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \

@@ -87,16 +87,25 @@ is_decided(const struct search *search)
 
 /* --- the user database --- */
 
-/* "local@domain"; NULL if it is too long for a key. */
+/* "local@domain" as the database has it, quoted where it must be; NULL if it is
+ * too long for a key. */
 static const char *
 virtual_address(const struct search *search, const char *local,
 	char address[ACCOUNT_KEY_MAX])
 {
-	int length = snprintf(
-		address, ACCOUNT_KEY_MAX, "%s@%s", local, search->domain);
+	struct path path = {.kind = PATH_MAILBOX,
+		.local_len = strlen(local),
+		.domain_len = strlen(search->domain)};
 
+	if (path.local_len > ADDRESS_LOCAL_MAX)
+		return NULL;
+	memcpy(path.local, local, path.local_len);
+	memcpy(path.domain, search->domain, path.domain_len);
 	/* a key has two octets more */
-	return length < 0 || length >= ACCOUNT_KEY_MAX - 2 ? NULL : address;
+	return address_write(address, ACCOUNT_KEY_MAX, &path) >=
+			       ACCOUNT_KEY_MAX - 2
+		       ? NULL
+		       : address;
 }
 
 static enum account_result

@@ -11,7 +11,10 @@ maildir_make_folder(
 	int parent, const char *name, mode_t mode, uid_t uid, gid_t gid)
 {
 	struct stat st;
-	bool is_new = mkdirat(parent, name, 0700) == 0;
+	/* Until it has its owner it has no mode: so who comes after one who was
+	 * killed in between knows it, and ends the work. */
+	bool is_given = uid != (uid_t)-1 && uid != geteuid();
+	bool is_new = mkdirat(parent, name, is_given ? 0 : 0700) == 0;
 
 	if (!is_new && errno != EEXIST)
 		return -1;
@@ -21,8 +24,11 @@ maildir_make_folder(
 		return -1;
 	if (fstat(fd, &st) < 0)
 		goto close_folder;
-	/* Ours to give away only if it is the one that we made. */
-	if (is_new && st.st_uid == geteuid()) {
+	/* Ours to give away only if it is one that we made. */
+	bool is_ours = st.st_uid == geteuid() || (is_given && st.st_uid == uid);
+	if (is_given && (st.st_mode & 07777) == 0)
+		is_new = true;
+	if (is_new && is_ours) {
 		if ((uid == (uid_t)-1 || fchown(fd, uid, gid) == 0) &&
 			fchmod(fd, mode) == 0 &&
 			durable_sync_folder(parent) == 0)

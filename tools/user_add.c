@@ -21,6 +21,7 @@
 #include "lib/home.h"
 #include "lib/outcome.h"
 #include "tools/maildir_make.h"
+#include "tools/plain.h"
 #include "tools/users.h"
 #include "tools/users_line.h"
 
@@ -255,6 +256,17 @@ add(struct adding *adding, struct users *users, bool is_given)
 	return STATUS_DONE;
 }
 
+static bool
+is_catch_all(struct adding *adding)
+{
+	if (strcmp(adding->name.local, "*") != 0)
+		return false;
+	snprintf(adding->why, WHY_MAX,
+		"a catch-all, %s, is an alias: alias-add adds it",
+		adding->name.address);
+	return true;
+}
+
 static int
 run(struct adding *adding, const char *address, const char *home)
 {
@@ -267,7 +279,7 @@ run(struct adding *adding, const char *address, const char *home)
 		return STATUS_MISUSE;
 	}
 	if (users_read_name(address, &adding->name, adding->why, WHY_MAX) < 0 ||
-		describe(adding, home) < 0 ||
+		is_catch_all(adding) || describe(adding, home) < 0 ||
 		users_read_password(STDIN_FILENO, adding->password, adding->why,
 			WHY_MAX) < 0)
 		return STATUS_MISUSE;
@@ -293,7 +305,10 @@ main(int argc, char **argv)
 	umask(077);
 	int status = run(&adding, address, home);
 	explicit_bzero(adding.password, sizeof adding.password);
-	if (status != STATUS_DONE)
-		fprintf(stderr, "user-add: %s\n", adding.why);
+	if (status != STATUS_DONE) {
+		fprintf(stderr, "user-add: ");
+		plain_text(stderr, adding.why);
+		fputc('\n', stderr);
+	}
 	return status;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "lib/home.h"
 #include "lib/outcome.h"
+#include "tools/plain.h"
 #include "tools/users.h"
 
 #define WHY_MAX 600
@@ -85,7 +86,10 @@ main(int argc, char **argv)
 	}
 	umask(077);
 	int status = run(argv[next], keeping, why);
-	if (status != STATUS_DONE)
-		fprintf(stderr, "user-passwd: %s\n", why);
+	if (status != STATUS_DONE) {
+		fprintf(stderr, "user-passwd: ");
+		plain_text(stderr, why);
+		fputc('\n', stderr);
+	}
 	return status;
 }

@@ -323,6 +323,15 @@ take_setting(struct account *account, const char *option, const char *value,
 {
 	uint64_t number;
 
+	if (account->kind == ACCOUNT_ALIAS &&
+		(strcmp(option, "--quota") == 0 ||
+			strcmp(option, "--messages") == 0 ||
+			strcmp(option, "--copy") == 0 ||
+			strcmp(option, "--login") == 0)) {
+		snprintf(why, size, "%.255s is an alias: it has no %s",
+			account->name, option + 2);
+		return STATUS_MISUSE;
+	}
 	if (strcmp(option, "--quota") == 0) {
 		if (users_scan_size(value, &account->quota_octets) == 0)
 			return 0;

@@ -15,9 +15,39 @@ struct import {
 	char domain[300];
 	bool has_record;
 	struct account record;
+	/* The domains of all lines before. */
+	struct import_domain *given; /* owned */
+	size_t count, room;
 };
 
-/* The domain of an account: from the lines before, or the database. 0 or -1. */
+struct import_domain {
+	char name[256];
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Remembers the domain of a line. 0, or -1 without memory. */
+static int
+keep_domain(struct import *import, const struct account *account)
+{
+	if (import->count == import->room) {
+		size_t room = import->room > 0 ? 2 * import->room : 16;
+		struct import_domain *larger =
+			reallocarray(import->given, room, sizeof *larger);
+
+		if (larger == NULL)
+			return -1;
+		import->given = larger;
+		import->room = room;
+	}
+	struct import_domain *new = &import->given[import->count++];
+	*new = (struct import_domain){.uid = account->uid, .gid = account->gid};
+	snprintf(new->name, sizeof new->name, "%s", account->name);
+	return 0;
+}
+
+/* The domain of an account: from the lines before, the last of which holds, or
+ * the database. 0 or -1. */
 static int
 find_domain(struct import *import, const char *domain)
 {
@@ -25,6 +55,15 @@ find_domain(struct import *import, const char *domain)
 
 	if (strcmp(domain, import->domain) == 0)
 		return 0;
+	for (size_t i = import->count; i-- > 0;)
+		if (strcmp(domain, import->given[i].name) == 0) {
+			import->record.uid = import->given[i].uid;
+			import->record.gid = import->given[i].gid;
+			import->has_record = true;
+			snprintf(import->domain, sizeof import->domain, "%s",
+				domain);
+			return 0;
+		}
 	enum account_result result = admin_find(&admin->home, domain,
 		&import->record, admin->why, sizeof admin->why);
 	if (result == ACCOUNT_TROUBLE)
@@ -76,6 +115,10 @@ take_line(struct import *import, const char *text)
 			sizeof admin->why) < 0 ||
 		take_secret(import, &line) < 0)
 		result = -1;
+	if (is_domain && result > 0 && keep_domain(import, account) < 0) {
+		snprintf(admin->why, sizeof admin->why, "out of memory");
+		result = -1;
+	}
 	if (is_domain && result > 0) {
 		import->record = *account;
 		import->has_record = true;
@@ -150,6 +193,7 @@ admin_user_import(struct admin *admin)
 	users_batch_free(&import->accounts);
 	users_batch_free(&import->secrets);
 	users_close(&import->users);
+	free(import->given);
 	free(import);
 	return status;
 }

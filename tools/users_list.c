@@ -243,7 +243,11 @@ show(struct admin *admin, bool domains, const char *domain, bool as_json)
 		if (its == NULL || (its == *at) != domains ||
 			(*domain != 0 && strcmp(its, domain) != 0))
 			continue;
-		if (account_find(&file, *at, &account) != ACCOUNT_FOUND) {
+		enum account_result found = account_find(&file, *at, &account);
+		/* removed since the names were read */
+		if (found == ACCOUNT_NONE)
+			continue;
+		if (found != ACCOUNT_FOUND) {
 			snprintf(admin->why, sizeof admin->why,
 				"%s: its record is damaged", *at);
 			status = STATUS_TEMPORARY;
@@ -320,7 +324,11 @@ export_one(struct admin *admin, const struct cdbfile *file,
 	struct secret secret;
 	int has_secret = -1, result = -1;
 
-	if (account_find(file, key, &account) == ACCOUNT_FOUND)
+	enum account_result found = account_find(file, key, &account);
+	/* removed since the names were read */
+	if (found == ACCOUNT_NONE)
+		return 0;
+	if (found == ACCOUNT_FOUND)
 		has_secret = find_secret(secrets, &account, &secret);
 	if (has_secret >= 0)
 		result = users_line_write(text, sizeof text, &account,

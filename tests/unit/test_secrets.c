@@ -15,7 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/capability.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -290,6 +293,48 @@ test_folders(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
+/* What somebody who was stopped before the owner was given left behind. */
+static void
+test_folder_left(void **state)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct may[2];
+	char folder[] = "/tmp/secretsXXXXXX";
+	struct stat st;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_non_null(mkdtemp(folder));
+	int parent = open(folder, O_RDONLY | O_DIRECTORY);
+	assert_true(parent >= 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (syscall(SYS_capget, &head, may) < 0)
+			_exit(3);
+		may[0].effective &= ~(1u << CAP_CHOWN);
+		if (syscall(SYS_capset, &head, may) < 0)
+			_exit(3);
+		_exit(maildir_make_folder(parent, "M", 0700, 12345, 12345) < 0
+				? 0
+				: 1);
+	}
+	assert_true(waitpid(pid, &status, 0) == pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(fstatat(parent, "M", &st, 0), 0);
+	int made = maildir_make_folder(parent, "M", 0700, 12345, 12345);
+	assert_true(made >= 0);
+	assert_int_equal(fstat(made, &st), 0);
+	assert_int_equal(st.st_uid, 12345);
+	assert_int_equal(st.st_mode, S_IFDIR | 0700);
+	close(made);
+	unlinkat(parent, "M", AT_REMOVEDIR);
+	close(parent);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 int
 main(void)
 {
@@ -300,6 +345,7 @@ main(void)
 		cmocka_unit_test(test_passwords),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_folders),
+		cmocka_unit_test(test_folder_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

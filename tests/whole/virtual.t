@@ -195,6 +195,45 @@ def transfer(host):
     tap.same(listed(host), before, "what is wrong in one line changes nothing")
 
 
+def refused(host):
+    """What export could not give back, and what belongs to another owner."""
+    before = listed(host)
+    ended(host.run("user-add", "*@v.test", input=b"p\n"), 100, "alias-add",
+          "user-add of a catch-all")
+    ended(host.run("alias-add", "odd@v.test", "bob@v.test"), 0, "", "an alias")
+    for option, value in (("--quota", "1M"), ("--messages", "3"),
+                          ("--copy", "yes"), ("--login", "no")):
+        ended(host.run("user-set", option, value, "odd@v.test"), 100,
+              "odd@v.test is an alias", f"an alias has no {option}")
+    ended(host.run("user-set", "--forward", "ann@v.test", "odd@v.test"), 0, "",
+          "it has targets")
+    ended(host.run("user-import", input=host.run("user-export").stdout), 0, "",
+          "an export can be imported")
+    ended(host.run("user-del", "odd@v.test"), 0, "", "it goes")
+    tap.same(listed(host), before, "all is as before")
+    uid, gid = os.stat(host.home).st_uid or 12345, os.stat(host.home).st_gid
+    text = (f"domain\tone.test\towner={uid}:77777\ndomain\ttwo.test\n"
+            "user\tx@one.test\nuser\tx@two.test\nalias\ty@one.test\tto=x@b.test\n")
+    ended(host.run("user-import", input=text.encode()), 0, "", "two domains")
+    tap.same([x["gid"] for x in listed(host, "one.test")], [77777, 77777],
+             "each account is its own domain's, though that is lines above")
+    tap.ok(listed(host, "two.test")[0]["gid"] != 77777, "the other is not")
+    for domain in ("one.test", "two.test"):
+        ended(host.run("domain-del", "--all", domain), 0, "", domain)
+    run = host.run("user-add", "a\x1b[31m@v.test", input=b"p\n")
+    ended(run, 100, "not an address", "user-add of a hostile name")
+    tap.ok(b"\x1b" not in run.stderr, "is said without it", run.stderr)
+
+
+def quoted(host):
+    """A name that is written in quotes has mail and logs in."""
+    ended(host.run("user-add", '"a b"@v.test', input=b"p\n"), 0, "", "in quotes")
+    tap.same(rcpt(host, '"a b"@v.test'), 250, "RCPT takes it")
+    arrives(host, '"A B"@v.test', "a b", "to a quoted name")
+    tap.ok(can_log_in(host, '"a b"@v.test', "p"), "it logs in")
+    ended(host.run("user-del", '"a b"@v.test'), 0, "", "user-del of it")
+
+
 def many(host):
     lines = ["domain\tmany.test"]
     lines += [f"user\tu{i}@many.test" for i in range(MANY)]
@@ -278,6 +317,7 @@ def outside(host):
 
 
 with Instance() as instance:
-    for step in (domains, users, full, aliases, transfer, many, gone, outside):
+    for step in (domains, users, full, aliases, transfer, refused,
+                 quoted, many, gone, outside):
         tap.case(step, instance)
 tap.done()

@@ -23,6 +23,7 @@
 #include "lib/addresslist.h"
 #include "lib/date.h"
 #include "lib/durable.h"
+#include "lib/escape.h"
 #include "lib/fields.h"
 #include "lib/ident.h"
 #include "lib/outcome.h"
@@ -202,6 +203,7 @@ asks(const char *address, char *ident, size_t size, bool *is_asked)
 	struct wish wish = {.is_there = false};
 	struct fields fields;
 	struct field field;
+	char text[500];
 	size_t length;
 
 	ident[0] = 0;
@@ -216,8 +218,11 @@ asks(const char *address, char *ident, size_t size, bool *is_asked)
 		if (field_is(&field, "Notice-Requested-Upon-Delivery-To"))
 			(void)addresslist_read(field.body, field.body_len,
 				ADDRESS_UTF8, look_for, &wish, NULL);
-		if (field_is(&field, "Message-ID"))
-			(void)field_unfold(&field, ident, size);
+		if (field_is(&field, "Message-ID")) {
+			(void)field_unfold(&field, text, sizeof text);
+			escape_line(
+				ident, size, text, strlen(text), ESCAPE_MASK);
+		}
 	}
 	free(block);
 	*is_asked = wish.is_there;

@@ -188,7 +188,9 @@ open_seen(int folder, const char *name)
 			0600);
 		if (fd < 0)
 			return -1;
-		if (flock(fd, LOCK_EX) == 0 && fstat(fd, &here) == 0 &&
+		int locked = flock(fd, LOCK_EX);
+		int saved = errno;
+		if (locked == 0 && fstat(fd, &here) == 0 &&
 			fstatat(folder, name, &there, 0) == 0 &&
 			here.st_ino == there.st_ino) {
 			if (S_ISREG(here.st_mode) &&
@@ -199,6 +201,11 @@ open_seen(int folder, const char *name)
 			return -1;
 		}
 		close(fd);
+		/* where there are no locks the next try would fail as well */
+		if (locked < 0 && saved != EINTR) {
+			errno = saved;
+			return -1;
+		}
 	}
 }
 
@@ -218,7 +225,11 @@ read_seen(int fd, size_t *length)
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got <= 0)
+		if (got < 0) {
+			free(text);
+			return NULL;
+		}
+		if (got == 0)
 			break;
 		*length += (size_t)got;
 	}
@@ -315,7 +326,9 @@ vacation_note(int folder, const char *name, const char *sender, int64_t now_s,
 	if (result == VACATION_FAILED && *fd >= 0) {
 		int saved = errno;
 
-		vacation_forget(*fd, *length);
+		/* what could not be read is not cut */
+		if (text != NULL)
+			vacation_forget(*fd, *length);
 		close(*fd);
 		*fd = -1;
 		errno = saved;

@@ -31,7 +31,8 @@ refuse(const char *why)
 	return STATUS_TEMPORARY;
 }
 
-/* Copies a variable of the environment if it fits and is printable. */
+/* Copies a variable of the environment if it fits and is printable, without
+ * blanks, which part the fields of the log. */
 static void
 take_variable(
 	char *into, size_t size, const char *variable, const char *otherwise)
@@ -40,6 +41,9 @@ take_variable(
 
 	if (text == NULL || *text == '\0' || strlen(text) >= size)
 		text = otherwise;
+	for (const char *at = text; *at != '\0'; at++)
+		if (*at <= ' ' || *at > '~')
+			text = at = otherwise;
 	snprintf(into, size, "%s", text);
 }
 

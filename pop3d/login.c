@@ -179,6 +179,22 @@ do_line(struct login *login, const char *line, size_t length)
 	return login_error(login, "-ERR log in first");
 }
 
+/* Wipes a line, which may have held a password; but not what was read into its
+ * place meanwhile and is still to be heard. */
+static void
+forget_line(struct line_reader *in, size_t start, size_t length)
+{
+	size_t stop = start + length;
+
+	if (start < in->start)
+		explicit_bzero(in->buffer + start,
+			(stop < in->start ? stop : in->start) - start);
+	if (start < in->end)
+		start = in->end;
+	if (start < stop)
+		explicit_bzero(in->buffer + start, stop - start);
+}
+
 static enum next
 do_command(struct login *login)
 {
@@ -205,8 +221,7 @@ do_command(struct login *login)
 	}
 	size_t start = (size_t)(line - login->in.buffer);
 	enum next next = do_line(login, line, length);
-	/* It may have held a password. */
-	explicit_bzero(login->in.buffer + start, length);
+	forget_line(&login->in, start, length);
 	return next;
 }
 

@@ -75,7 +75,7 @@ read_all(int fd, struct contents *contents)
 	return -1;
 }
 
-/* 0; 1: it is not there; -1 with a sentence. */
+/* 0; 1: it is not there; -1. Both with a sentence. */
 static int
 read_file(int folder, const char *name, const char *suffix,
 	struct contents *contents, char *why, size_t size)
@@ -85,14 +85,14 @@ read_file(int folder, const char *name, const char *suffix,
 
 	snprintf(path, sizeof path, "%s%s", name, suffix);
 	int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return errno == ENOENT
-			       ? 1
-			       : fail(why, size, "%s: %s%s", path,
-					 strerror(errno),
-					 errno == EACCES ? ": _keep-tls must "
-							   "be able to read it"
-							 : "");
+	if (fd < 0) {
+		bool is_missing = errno == ENOENT;
+
+		fail(why, size, "%s: %s%s", path, strerror(errno),
+			errno == EACCES ? ": _keep-tls must be able to read it"
+					: "");
+		return is_missing ? 1 : -1;
+	}
 	int result = fstat(fd, &st);
 	if (result == 0 && !S_ISREG(st.st_mode)) {
 		errno = EINVAL;
@@ -332,8 +332,12 @@ keyring_read(int folder, struct keyring_entry *entry, EVP_PKEY **key,
 		return fail(what, size, "%s.pem: %s", entry->name, part);
 	if (key != NULL) {
 		new_key = read_key(folder, entry->name, leaf, what, size);
-		if (new_key == NULL || keyring_id(new_key, id) < 0) {
+		if (new_key != NULL && keyring_id(new_key, id) < 0) {
+			fail(what, size, "%s.key: no digest", entry->name);
 			EVP_PKEY_free(new_key);
+			new_key = NULL;
+		}
+		if (new_key == NULL) {
 			X509_free(leaf);
 			drop(&all);
 			return -1;

@@ -206,6 +206,9 @@ def capabilities(host):
         said.append(line.read())
     tap.same(said[1:-1], ["SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"],
              "POP3's AUTH without an argument lists them")
+    line.say("AUTH LOGIN")
+    tap.same([line.say("*\r\nCAPA").split()[0], line.read().split()[0]],
+             ["-ERR", "+OK"], "what is behind a cancelled AUTH is heard")
     line.close()
 
 

@@ -170,14 +170,14 @@ def session_alone(host):
                 for name in [path] + [os.path.join(path, f) for f in files]:
                     os.chown(name, user, user)
 
-        def run(*arguments, who=user):
+        def run(*arguments, who=user, **more):
             return subprocess.run(
                 [program, *arguments], input=b"RETR 1\r\nDELE 1\r\nQUIT\r\n",
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=home,
                 timeout=60, user=who, group=who,
                 extra_groups=[] if who else None,
                 env={"USER": "ann", "TCPREMOTEIP": "192.0.2.7",
-                     "ASAN_OPTIONS": "detect_leaks=0"})
+                     "ASAN_OPTIONS": "detect_leaks=0", **more})
 
         done = run()
         tap.same((done.returncode, done.stdout),
@@ -188,6 +188,10 @@ def session_alone(host):
                in done.stderr, "and logs on descriptor 2", done.stderr)
         tap.same(os.listdir(os.path.join(home, "Maildir/new")), [],
                  "what was deleted is gone")
+        done = run(USER="ann client=10.0.0.1\n", TCPREMOTEIP="1 2")
+        tap.ok(b"session account=unknown client=unknown tls=no" in done.stderr,
+               "and believes no variable that would forge fields",
+               done.stderr)
         done = run("other")
         tap.ok(done.stdout.startswith(b"+OK 2 messages\r\n"),
                "or another Maildir", done)

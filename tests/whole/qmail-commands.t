@@ -128,6 +128,11 @@ def qreceipt(host):
            and b"\nIn-Reply-To: <1@far.test>\n" in octets
            and b"\nAuto-Submitted: auto-replied\n" in octets, "…about it",
            octets)
+    status(host, 0, "…hostile", "qreceipt", host.address,
+           message=asks.replace(b"<1@far", b"<1\r\x1b@far"))
+    [(_, _, octets)] = taken(host)
+    tap.ok(b"\nIn-Reply-To: <1??@far.test>\n" in octets,
+           "…without what is not printable", octets)
     status(host, 0, "…not unless asked", "qreceipt", host.address)
     status(host, 0, "…nor a report", "qreceipt", host.address, message=asks,
            SENDER="")

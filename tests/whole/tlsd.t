@@ -131,6 +131,12 @@ def reload(tlsd):
             tap.ok(session.client and session.certificate()[0] == "one-new"
                    and echoes(session), "…and what was there goes on",
                    session.error)
+    dangling = os.path.join(tlsd.home, "tls/dangling.pem")
+    os.symlink("/nonexistent/keepmail", dangling)
+    tlsd.hup()
+    tap.ok(tlsd.says("tls/dangling.pem: No such file"),
+           "a link to nothing is told", tlsd.news())
+    os.unlink(dangling)
     expired = made.make("expired", "DNS:one.test", days=-1)
     tlsd.put("one", *expired)
     tlsd.hup()

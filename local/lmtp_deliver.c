@@ -101,9 +101,12 @@ connect_place(const char *place)
 
 /* --- talking --- */
 
+/* An answer that is there before its question was said answers nothing. */
 static int
 say(struct session *session, const char *words, size_t length)
 {
+	if (!line_is_empty(&session->reader))
+		return complain("the server", "it answers before it is asked");
 	session->deadline_ms = deadline_after_ms(ANSWER_MS);
 	if (output_put(&session->output, words, length, session->deadline_ms) <
 			0 ||

@@ -25,10 +25,9 @@ static const struct setting settings[] = {
 		.meaning = "this host's name, whose postmaster gets mail"},
 };
 
-/* Makes mail/DOMAIN, the owner's. 0, or -1 with why. */
-static int
-make_folder(const struct home *home, const struct account *domain, char *why,
-	size_t size)
+int
+admin_make_folder(const struct home *home, const struct account *domain,
+	char *why, size_t size)
 {
 	char mail[HOME_NAME_MAX];
 	int parent = open(home_path(home, "mail", mail),
@@ -116,7 +115,7 @@ add_domain(struct admin *admin, struct account *domain, struct users *users)
 	snprintf(postmaster, sizeof postmaster, "postmaster%s", domain->name);
 	int has = users_has(users, postmaster, admin->why, sizeof admin->why);
 	if (has >= 0 &&
-		make_folder(&admin->home, domain, admin->why,
+		admin_make_folder(&admin->home, domain, admin->why,
 			sizeof admin->why) == 0 &&
 		users_pack_account(
 			&batch, domain, admin->why, sizeof admin->why) == 0 &&

@@ -42,6 +42,11 @@ int admin_user_import(struct admin *admin);
 int admin_complete(const struct home *home, const struct account *domain,
 	struct account *account, char *why, size_t size);
 
+/* Makes mail/DOMAIN, the owner's; one that stands must be it already. domain is the
+ * domain's record. 0, or -1 with why. */
+int admin_make_folder(const struct home *home, const struct account *domain,
+	char *why, size_t size);
+
 /* Every key of users/accounts.cdb, sorted, in an array that ends with NULL. NULL
  * with why. admin_free_keys frees it. */
 char **admin_keys(const struct home *home, char *why, size_t size);

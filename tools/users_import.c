@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "lib/outcome.h"
 #include "tools/users_admin.h"
 #include "tools/users_line.h"
@@ -164,6 +165,35 @@ take_lines(struct import *import)
 	return status;
 }
 
+/*
+ * Makes the folders of new domains: their owners, to whom mail/ does not belong,
+ * could not make them when the first message comes. 0, or -1 with why.
+ */
+static int
+make_folders(struct import *import)
+{
+	struct admin *admin = import->admin;
+	char path[HOME_NAME_MAX], relative[300];
+	struct account domain = {.kind = ACCOUNT_DOMAIN};
+	struct stat st;
+
+	for (size_t i = 0; i < import->count; i++) {
+		const struct import_domain *given = &import->given[i];
+
+		snprintf(relative, sizeof relative, "mail/%s", given->name + 1);
+		if (lstat(home_path(&admin->home, relative, path), &st) == 0 &&
+			(st.st_mode & 07777) != 0)
+			continue;
+		snprintf(domain.name, sizeof domain.name, "%s", given->name);
+		domain.uid = given->uid;
+		domain.gid = given->gid;
+		if (admin_make_folder(&admin->home, &domain, admin->why,
+			    sizeof admin->why) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int
 admin_user_import(struct admin *admin)
 {
@@ -182,10 +212,11 @@ admin_user_import(struct admin *admin)
 	int status = take_lines(import);
 	/* who exists last, so that whoever does has a password */
 	if (status == STATUS_DONE &&
-		((import->secrets.count > 0 &&
-			 users_apply(&import->users, USERS_SECRETS,
-				 &import->secrets, admin->why,
-				 sizeof admin->why) < 0) ||
+		(make_folders(import) < 0 ||
+			(import->secrets.count > 0 &&
+				users_apply(&import->users, USERS_SECRETS,
+					&import->secrets, admin->why,
+					sizeof admin->why) < 0) ||
 			users_apply(&import->users, USERS_ACCOUNTS,
 				&import->accounts, admin->why,
 				sizeof admin->why) < 0))

@@ -249,6 +249,9 @@ def lmtp(host):
     tap.ok("4.2.2 full" in said, "…with its words", said)
     server.after = None
     status(host, 111, "a lost answer is no delivery", "lmtp-deliver", place)
+    server.greeting = b"220 x\r\n250 x\r\n250 a\r\n250 b\r\n354 go\r\n250 done"
+    status(host, 111, "nor are answers before the questions", "lmtp-deliver",
+           place)
     server.greeting = b"what?"
     status(host, 111, "nor is what speaks no LMTP", "lmtp-deliver", place)
     server.close()

@@ -218,6 +218,8 @@ def refused(host):
     tap.same([x["gid"] for x in listed(host, "one.test")], [77777, 77777],
              "each account is its own domain's, though that is lines above")
     tap.ok(listed(host, "two.test")[0]["gid"] != 77777, "the other is not")
+    tap.ok(os.path.isdir(os.path.join(host.home, "mail", "one.test")),
+           "a domain's folder is made: its owner could not")
     for domain in ("one.test", "two.test"):
         ended(host.run("domain-del", "--all", domain), 0, "", domain)
     run = host.run("user-add", "a\x1b[31m@v.test", input=b"p\n")

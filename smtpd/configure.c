@@ -183,7 +183,11 @@ configure(struct session *session, bool is_always, char *why, size_t size)
 		    size) < 0)
 		return -1;
 	if (policy_build(&session->policy, settings->me, &settings->locals,
-		    &settings->rcpthosts, NULL, why, size) < 0)
+		    &settings->rcpthosts, NULL, why, size) < 0 ||
+		policy_add_more(&session->policy,
+			home_path(&session->home, "control/morercpthosts.cdb",
+				folder),
+			why, size) < 0)
 		return -1;
 	if (configure_client(session, getenv("RELAYCLIENT"),
 		    getenv("DATABYTES"), why, size) < 0)

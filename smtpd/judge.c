@@ -284,9 +284,10 @@ passing(const struct session *session, const struct path *path)
 
 	if (policy->may_relay)
 		return verdict_by_rule("RELAYCLIENT", yes);
-	return verdict_by_line("rcpthosts", "rcpthosts",
-		policy_line(&policy->rcpthosts, path->domain, path->domain_len),
-		yes);
+	size_t line =
+		policy_line(&policy->rcpthosts, path->domain, path->domain_len);
+	return line > 0 ? verdict_by_line("rcpthosts", "rcpthosts", line, yes)
+			: verdict_by_rule("morercpthosts", yes);
 }
 
 /*

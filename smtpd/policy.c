@@ -73,9 +73,39 @@ fail:
 	return -1;
 }
 
+int
+policy_add_more(struct policy *policy, const char *path, char *why, size_t size)
+{
+	if (cdbfile_open(&policy->more, path) == 0) {
+		policy->has_more = true;
+		return 0;
+	}
+	if (errno == ENOENT)
+		return 0;
+	snprintf(why, size, "%s: %s", path,
+		errno == EBADMSG ? "is no cdb" : strerror(errno));
+	return -1;
+}
+
+/* As cdbfile_find: the domain, then each ".suffix" of it. */
+static int
+find_more(const struct policy *policy, const char *domain, size_t len)
+{
+	cdb_data data;
+	int found = 0;
+
+	for (size_t at = 0; at < len && found == 0; at++)
+		if (at == 0 || domain[at] == '.')
+			found = cdbfile_find(
+				&policy->more, domain + at, len - at, &data);
+	return found;
+}
+
 void
 policy_free(struct policy *policy)
 {
+	if (policy->has_more)
+		cdbfile_close(&policy->more);
 	domains_free(&policy->locals);
 	domains_free(&policy->rcpthosts);
 	*policy = (struct policy){.suffix = ""};
@@ -85,10 +115,16 @@ enum policy_verdict
 policy_judge(const struct policy *policy, const char *domain, size_t len)
 {
 	if (!policy->may_relay) {
-		if (!policy->has_rcpthosts)
+		if (!policy->has_rcpthosts && !policy->has_more)
 			return POLICY_NOTHING;
-		if (!domains_has(&policy->rcpthosts, domain, len))
-			return POLICY_REFUSED;
+		if (!domains_has(&policy->rcpthosts, domain, len)) {
+			int found = policy->has_more
+					    ? find_more(policy, domain, len)
+					    : 0;
+			if (found <= 0)
+				return found < 0 ? POLICY_NOTHING
+						 : POLICY_REFUSED;
+		}
 	}
 	if (domains_has(&policy->locals, domain, len))
 		return POLICY_LOCAL;

@@ -2,8 +2,8 @@
 #define SMTPD_POLICY_H
 
 /*
- * Who may send where: control/rcpthosts says for which domains mail is taken
- * from anybody, control/locals which of all domains end here, and the variable
+ * Who may send where: control/rcpthosts, and morercpthosts.cdb if there are too
+ * many for a list, say for which domains mail is taken from anybody, control/locals which of all domains end here, and the variable
  * RELAYCLIENT (from tcpserver's rules) lifts rcpthosts for one client. The
  * decision is a pure function of a table built once; whether an address exists
  * is resolve's to say.
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/address.h"
+#include "lib/cdbfile.h"
 #include "lib/domains.h"
 #include "lib/ours.h"
 #include "lib/settings.h"
@@ -21,15 +22,18 @@ struct policy {
 	struct domains locals;	  /* owned */
 	struct domains rcpthosts; /* owned */
 	bool has_rcpthosts;	  /* control/rcpthosts exists */
-	bool may_relay;		  /* RELAYCLIENT is set */
-	const char *suffix;	  /* its value, not owned; "" for none */
+	struct cdbfile more;	  /* control/morercpthosts.cdb, owned */
+	bool has_more;
+	bool may_relay;	    /* RELAYCLIENT is set */
+	const char *suffix; /* its value, not owned; "" for none */
 };
 
 enum policy_verdict {
 	POLICY_LOCAL,	/* ours: ask resolve whether somebody has it */
 	POLICY_ONWARD,	/* taken, and sent on to another host */
 	POLICY_REFUSED, /* another's, and this client may not relay */
-	POLICY_NOTHING, /* rcpthosts is missing: nothing is taken now */
+	POLICY_NOTHING, /* rcpthosts is missing, or the cdb is damaged: nothing
+			   is taken now */
 };
 
 /*
@@ -40,6 +44,14 @@ enum policy_verdict {
 int policy_build(struct policy *policy, const char *me,
 	const struct setting_list *locals, const struct setting_list *rcpthosts,
 	const char *relay_client, char *why, size_t size);
+
+/*
+ * Adds the domains of a cdb, as qmail-newmrh makes it: keys in lower case, ".suffix"
+ * for all names below one, no data. No file: nothing is added. Returns 0, or -1
+ * with a sentence in why.
+ */
+int policy_add_more(
+	struct policy *policy, const char *path, char *why, size_t size);
 
 /* Frees the tables. Safe twice. */
 void policy_free(struct policy *policy);

@@ -17,7 +17,8 @@ tap = Tap()
 REFERS = {"smtp-why": "smtpd", "route-show": "remote",
           "smtp-probe": "remote"}
 # Files of control/ that are no settings of a table: who reads them.
-OTHERS = {"ids": "lib/home.c", "private": "lib/home.c"}
+OTHERS = {"ids": "lib/home.c", "private": "lib/home.c",
+          "morercpthosts.cdb": "smtpd/configure.c"}
 
 
 def text_of(path):

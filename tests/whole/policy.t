@@ -13,6 +13,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import cdb
 from tap import Tap, wait_for
 from instance import BUILD, Instance
 
@@ -154,6 +155,29 @@ def rule_named(host):
            run)
     tap.same(os.listdir(os.path.join(host.queue, "incoming")), [],
              "and nothing was submitted")
+
+
+def more_domains(host):
+    """control/morercpthosts.cdb, as qmail-newmrh makes it."""
+    path = os.path.join(host.home, "control", "morercpthosts.cdb")
+    names = [f"d{number}.test" for number in range(300)]
+    cdb.make(path, [(name.encode(), b"") for name in names + [".below.test"]])
+
+    def code(domain):
+        replies = talk(host, "c.test", "ann@four.test", f"x@{domain}")
+        return replies[-1][0]
+    tap.same([code(name) for name in ("d0.test", "D299.test", "a.b.below.test")],
+             [250, 250, 250], "domains of morercpthosts.cdb are taken")
+    tap.same([code(name) for name in ("d300.test", "x.d1.test", "below.test",
+                                      "test")], [550] * 4, "others are not")
+    _, said = why(host, "--ip", "127.0.0.1", "--to", "x@d7.test")
+    tap.same(said["steps"][-1]["rule"], "morercpthosts", "smtp-why names it")
+    with open(path, "wb") as file:
+        file.write(b"this is none")
+    refused = host.run("smtp-why", "--ip", "127.0.0.1", "--to", "x@d7.test")
+    tap.ok(b"morercpthosts.cdb: is no cdb" in refused.stdout + refused.stderr,
+           "one that is none is said to be so", refused)
+    os.unlink(path)
 
 
 def wrong_calls(host):
@@ -450,6 +474,7 @@ try:
         host.control("mailfromcheck", "1\n")
         tap.case(same_answers, host)
         tap.case(rule_named, host)
+        tap.case(more_domains, host)
         tap.case(wrong_calls, host)
         os.unlink(os.path.join(host.home, "control/mailfromcheck"))
         tap.case(rules, host)

@@ -21,6 +21,7 @@ HOME_DIR = /var/lib/keepmail
 DESTDIR =
 BUILD = build
 STATIC = 1
+MAIL = 1
 CFLAGS =
 LDFLAGS =
 FUZZ_SECONDS = 60
@@ -41,6 +42,11 @@ ifeq ($(STATIC),1)
 HOT = -static-pie
 else
 HOT = -pie
+endif
+
+# mail-show and mail-send need GMime; MAIL=0 leaves them out.
+ifeq ($(MAIL),1)
+MAIL_PROGRAMS = mail-show mail-send
 endif
 
 # skalibs is linked from its archive everywhere; of the others a program gets
@@ -188,12 +194,18 @@ user-add = tools/user_add.o tools/plain.o tools/maildir_make.o tools/secrets.o t
 	tools/users_store.o tools/users_batch.o tools/users_line.o tools/scram_keys.o
 user-passwd = tools/user_passwd.o tools/plain.o tools/secrets.o tools/users.o tools/users_store.o tools/users_batch.o \
 	tools/scram_keys.o
+mail-show = mail/mail_show.o mail/show.o mail/message.o mail/folder.o \
+	mail/save.o mail/harm.o mail/charset.o mail/html.o mail/name.o tools/plain.o \
+	tools/json.o
+mail-send = mail/mail_send.o mail/compose.o mail/draft.o mail/submit.o \
+	mail/attach.o mail/message.o mail/harm.o mail/charset.o mail/html.o \
+	mail/name.o tools/plain.o
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local sendmail queue-list queue-stat queue-check queue-request destination-list countd maildirmake \
 	smtp-why control-show address-why route-show dead-addresses smtp-probe users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
-	user-list tls-client tlsd lmtp-deliver
+	user-list tls-client tlsd lmtp-deliver $(MAIL_PROGRAMS)
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # One program under several names.
 ADMIN = domain-add domain-del domain-list alias-add user-del user-set \
@@ -204,13 +216,15 @@ CONTROLS = control-check
 COMMANDS = condredirect bouncesaying except preline qreceipt
 # Programs that link OpenSSL; no other does.
 TLS_PROGRAMS = tls-client tlsd
+# What of mail/ is compiled with GMime, and is in no test's archive.
+GMIME_OBJECTS = mail/mail_show.o mail/mail_send.o mail/message.o mail/compose.o
 # Programs that take something from libowfat (and so are under GPL-2 terms).
 OWFAT_PROGRAMS = smtpd pop3d authd remote
 
 # Everything that is not a program's main, for the tests.
-DEPARTMENTS = lib queue smtpd remote local pop3d tools tls
+DEPARTMENTS = lib queue smtpd remote local pop3d tools tls mail
 MAINS = $(foreach program,$(PROGRAMS),$(firstword $($(program))))
-MODULES = $(filter-out $(MAINS),$(patsubst %.c,%.o,\
+MODULES = $(filter-out $(MAINS) $(GMIME_OBJECTS),$(patsubst %.c,%.o,\
 	$(wildcard $(DEPARTMENTS:=/*.c))))
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
@@ -247,7 +261,19 @@ $(BUILD)/flags: always
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(MORE_CFLAGS) -MMD -MP -c -o $@ $<
+
+# What pkg-config says of GMime, for the compiler to read.
+$(BUILD)/gmime:
+	@mkdir -p $(BUILD)
+	@pkg-config --cflags gmime-3.0 >$@.cflags && \
+		pkg-config --libs gmime-3.0 >$@ || { \
+		echo 'GMime is missing: install libgmime-3.0-dev and' \
+			'pkg-config, or leave mail-show and mail-send' \
+			'out: make MAIL=0' >&2; exit 1; }
+$(GMIME_OBJECTS:%=$(BUILD)/obj/%): $(BUILD)/gmime
+$(GMIME_OBJECTS:%=$(BUILD)/obj/%): MORE_CFLAGS = @$(BUILD)/gmime.cflags \
+	-DKEEPMAIL_SENDMAIL='"$(PREFIX)/sbin/sendmail"'
 
 $(BUILD)/libkeepmail.a: $(LIB:%=$(BUILD)/obj/%)
 	@rm -f $@
@@ -264,6 +290,7 @@ $(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
 $(TLS_PROGRAMS:%=$(BUILD)/%): LIBRARIES = $(TLS)
 $(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd $(BUILD)/user-list: LIBRARIES = $(CRYPT) $(MD5)
 $(BUILD)/warden: LIBRARIES = $(MD5)
+$(MAIL_PROGRAMS:%=$(BUILD)/%): LIBRARIES = @$(BUILD)/gmime
 $(HOT_PROGRAMS:%=$(BUILD)/%): KIND = $(HOT)
 $(DYNAMIC_PROGRAMS:%=$(BUILD)/%): KIND = -pie
 $(OWFAT_PROGRAMS:%=$(BUILD)/%): $(OWFAT)
@@ -360,7 +387,7 @@ demo:
 
 install: all
 	BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' \
-		LIBEXEC='$(LIBEXEC)' HOME_DIR='$(HOME_DIR)' sh tools/install
+		LIBEXEC='$(LIBEXEC)' HOME_DIR='$(HOME_DIR)' MAIL='$(MAIL)' sh tools/install
 
 C_FILES = $(wildcard $(DEPARTMENTS:=/*.[ch]) tests/unit/*.[ch] tests/fuzz/*.[ch] \
 	tests/crash/*.[ch])

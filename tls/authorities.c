@@ -83,6 +83,18 @@ is_key_closed(const char *path, uid_t owner)
 	return false;
 }
 
+/* Nobody is asked for a password: what is started from a terminal would wait for it
+ * there, and mail with it. */
+static int
+no_password(char *buffer, int size, int writes, void *unused)
+{
+	(void)buffer;
+	(void)size;
+	(void)writes;
+	(void)unused;
+	return -1;
+}
+
 static SSL_CTX *
 load_certificate(const struct authorities *authorities, const char *folder,
 	const char *name, uid_t owner)
@@ -96,6 +108,7 @@ load_certificate(const struct authorities *authorities, const char *folder,
 	SSL_CTX *context = make_context();
 	if (context == NULL)
 		return NULL;
+	SSL_CTX_set_default_passwd_cb(context, no_password);
 	SSL_CTX_set1_cert_store(
 		context, SSL_CTX_get_cert_store(authorities->plain));
 	if (SSL_CTX_use_certificate_chain_file(context, path) == 1 &&

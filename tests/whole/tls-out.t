@@ -3,13 +3,17 @@
 nothing that was to be encrypted passes in clear."""
 
 import os
+import pty
+import select
 import shutil
+import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import queuefile as q
 from certificates import Authority, self_signed
+from instance import BUILD
 from routed import Routed
 from smtpserver import Server
 from tap import Tap, skip_all
@@ -164,6 +168,39 @@ def forgets():
         tap.same(len(server.sessions), 1, "over the same connection")
 
 
+def asks_no_password(place):
+    """A key with a password is left out, even where somebody could be asked."""
+    path = os.path.join(place, "locked")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout",
+         "pass:secret", "-keyout", path + ".key", "-out", path + ".pem",
+         "-subj", "/CN=locked", "-days", "2"], check=True,
+        stderr=subprocess.DEVNULL)
+    for suffix in (".key", ".pem"):
+        os.chmod(path + suffix, 0o600)
+        host.give(path + suffix)
+    terminal, end = pty.openpty()
+    said, asked = b"", []
+    with subprocess.Popen(
+            ["setsid", "-c", os.path.join(BUILD, "tls-client")], stdin=end,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/",
+            **host.as_owner()) as process:
+        while not asked and b"answers" not in said:
+            ready = select.select([terminal, process.stderr], [], [], 20)[0]
+            some = process.stderr in ready and os.read(
+                process.stderr.fileno(), 4096)
+            asked = [x for x in ready if x == terminal]
+            said += some or b""
+            if not some:
+                break
+        process.kill()
+    os.close(end)
+    os.close(terminal)
+    tap.ok(not asked and b"locked.key" in said and b"not used" in said,
+           "a key with a password is not used, and nobody is asked for it",
+           said)
+
+
 def client_certificate():
     pair = authority.issue("ann", email="ann@keepmail.test")
     place = os.path.join(host.home, "tls-client")
@@ -177,6 +214,7 @@ def client_certificate():
         shutil.copy(pair[name == "open.key"], path)
         os.chmod(path, 0o644)
         host.give(path)
+    asks_no_password(place)
     host.restart("tls-client")
     tap.ok("open.key: expected a file of mode 0600" in host.log("tls-client"),
            "a key that others may read is not used", host.log("tls-client"))

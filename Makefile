@@ -148,7 +148,8 @@ countd = tools/countd.o tools/counts.o tools/counts_file.o
 tlsd = tls/tlsd.o tls/session.o tls/contexts.o tls/certificates.o \
 	tls/tickets.o tls/key_ask.o tls/signer.o tls/signer_sign.o \
 	tls/keyring.o tls/keyring_file.o tls/pump.o tls/facts.o
-sendmail = tools/sendmail.o tools/sendmail_options.o tools/mail_header.o \
+sendmail = tools/sendmail.o tools/sendmail_options.o tools/sendmail_submit.o \
+	tools/sendmail_session.o tools/sendmail_tools.o smtpd/parameters.o tools/mail_header.o \
 	tools/queue_program.o local/aliases.o tools/users_store.o \
 	tools/spool.o tools/queue_show.o tools/queue_criteria.o tools/plain.o tools/json.o tools/queue_walk.o queue/submit.o \
 	queue/layout.o queue/message_file.o

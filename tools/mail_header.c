@@ -9,6 +9,8 @@
 #include "lib/fields.h"
 
 #define NAME_MAX_OCTETS 200
+/* So many names of Resent- fields are told apart. */
+#define RESENT_NAMES_MAX 32
 
 static const char *const recipient_field[] = {"To", "Cc", "Bcc"};
 static const char *const resent_field[] = {
@@ -28,17 +30,46 @@ is_one_of(const struct field *field, const char *const *name, size_t names)
 }
 
 static int
-is_resent(const char *block, size_t length)
+is_resent_field(const struct field *field)
 {
+	return field->name_len > 7 &&
+	       strncasecmp(field->name, "Resent-", 7) == 0;
+}
+
+static int
+is_same_name(const struct field *a, const struct field *b)
+{
+	return a->name_len == b->name_len &&
+	       strncasecmp(a->name, b->name, a->name_len) == 0;
+}
+
+/*
+ * How much of the header holds the newest set of Resent- fields: all, or the part
+ * before the first name that comes again after others, because each resending puts
+ * its set before those of others. 0: there is none.
+ */
+static size_t
+resent_length(const char *block, size_t length)
+{
+	struct field field, seen[RESENT_NAMES_MAX];
 	struct fields fields;
-	struct field field;
+	unsigned count = 0, last = 0;
 
 	fields_start(&fields, block, length);
-	while (fields_next(&fields, &field))
-		if (field.name_len > 7 &&
-			strncasecmp(field.name, "Resent-", 7) == 0)
-			return 1;
-	return 0;
+	while (fields_next(&fields, &field)) {
+		unsigned i = 0;
+
+		if (!is_resent_field(&field))
+			continue;
+		while (i < count && !is_same_name(&seen[i], &field))
+			i++;
+		if (i < count && i != last)
+			return (size_t)(field.start - block);
+		if (i == count && count < RESENT_NAMES_MAX)
+			seen[count++] = field;
+		last = i;
+	}
+	return count > 0 ? length : 0;
 }
 
 enum mail_header_result
@@ -50,8 +81,11 @@ mail_header_recipients(const char *block, size_t length,
 	struct fields fields;
 	struct field field;
 
-	if (is_resent(block, length))
+	size_t newest = resent_length(block, length);
+	if (newest > 0) {
 		wanted = resent_field;
+		length = newest;
+	}
 	fields_start(&fields, block, length);
 	while (fields_next(&fields, &field)) {
 		if (!is_one_of(&field, wanted, LENGTH(recipient_field)))
@@ -88,7 +122,8 @@ static int
 add_missing(const char *block, size_t length,
 	const struct mail_header_additions *additions, stralloc *into)
 {
-	const char *prefix = is_resent(block, length) ? "Resent-" : "";
+	size_t newest = resent_length(block, length);
+	const char *prefix = newest > 0 ? "Resent-" : "";
 	char date[DATE_OCTETS + 1], name[32];
 	const char *const addition[][2] = {
 		{"Date", date},
@@ -96,6 +131,8 @@ add_missing(const char *block, size_t length,
 		{"From", additions->from},
 	};
 
+	if (newest > 0)
+		length = newest;
 	date_write(date, additions->time_s);
 	for (size_t i = 0; i < LENGTH(addition); i++) {
 		size_t prefix_length = strlen(prefix);

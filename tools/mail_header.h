@@ -7,7 +7,9 @@
  * and add what RFC 5322 section 3.6 demands and is not there.
  *
  * A message that has any Resent- field was resent (section 3.6.6): then the
- * Resent- fields name the recipients, and what is added is added as Resent-.
+ * Resent- fields name the recipients, and what is added is added as Resent-. Of
+ * several sets the first counts, the newest; a set ends where one of its names
+ * comes again after others.
  */
 
 #include <stddef.h>

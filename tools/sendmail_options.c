@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 #include "lib/envelope.h"
+#include "lib/escape.h"
 #include "lib/xtext.h"
 
 /* "::" takes a value only if it is attached: -q15m, -d8. */
@@ -14,12 +15,15 @@
 static int
 misuse(const char *what, const char *value)
 {
+	char line[200];
+
+	escape_line(line, sizeof line, value, strlen(value), ESCAPE_MASK);
 	fprintf(stderr,
 		"sendmail: %s%s\n"
 		"usage: sendmail [-t] [-i] [-f sender] [-F name] "
 		"[recipient …]\n"
-		"       sendmail -bp | -bi | -q\n",
-		what, value);
+		"       sendmail -bp | -bi | -bs | -bv address … | -q\n",
+		what, line);
 	return -1;
 }
 
@@ -72,23 +76,51 @@ read_notify(const char *text, uint8_t *notify)
 static int
 read_mode(const char *letter, enum sendmail_mode *mode)
 {
-	if (strcmp(letter, "m") == 0)
-		return 0;
-	if (strcmp(letter, "p") == 0)
-		*mode = SENDMAIL_LIST;
-	else if (strcmp(letter, "i") == 0)
-		*mode = SENDMAIL_ALIASES;
-	else if (strcmp(letter, "s") == 0)
-		return misuse("-bs is not here: speak SMTP to the submission "
-			      "port",
-			"");
-	else
-		return misuse("no such mode: -b", letter);
+	static const struct {
+		const char *letter;
+		enum sendmail_mode mode;
+	} known[] = {
+		{"m", SENDMAIL_SUBMIT},
+		{"p", SENDMAIL_LIST},
+		{"i", SENDMAIL_ALIASES},
+		{"s", SENDMAIL_SESSION},
+		{"v", SENDMAIL_VERIFY},
+	};
+
+	if (letter[0] == 'd' || letter[0] == 'D' || letter[0] == 'l')
+		return misuse("services are run by svscan, not by -b", letter);
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (strcmp(letter, known[i].letter) == 0) {
+			*mode = known[i].mode;
+			return 0;
+		}
+	return misuse("no such mode: -b", letter);
+}
+
+/* -q alone, -q15m, -qIid, -qRpart, -qSsender. */
+static int
+read_flush(char *value, struct sendmail_options *options)
+{
+	if (value == NULL || value[0] == '\0') {
+		options->mode = SENDMAIL_FLUSH;
+		options->flush = 0;
+	} else if (value[0] >= '0' && value[0] <= '9') {
+		options->mode = SENDMAIL_NOTHING;
+	} else if (strchr("IRS", value[0]) != NULL && value[1] != '\0' &&
+		   value[1] != '-') {
+		options->mode = SENDMAIL_FLUSH;
+		options->flush = value[0];
+		options->flush_value = value + 1;
+	} else {
+		return misuse("-q is alone or with I, R or S and a text, "
+			      "not ",
+			value);
+	}
 	return 0;
 }
 
 static int
-read_option(int letter, const char *value, struct sendmail_options *options)
+read_option(int letter, char *value, struct sendmail_options *options)
 {
 	switch (letter) {
 	case 't':
@@ -108,9 +140,11 @@ read_option(int letter, const char *value, struct sendmail_options *options)
 		break;
 	case 'b':
 		return read_mode(value, &options->mode);
-	case 'q':
-		options->mode = SENDMAIL_FLUSH;
+	case 'I':
+		options->mode = SENDMAIL_ALIASES;
 		break;
+	case 'q':
+		return read_flush(value, options);
 	case 'f':
 	case 'r':
 		if (has_control(value))

@@ -13,7 +13,10 @@ enum sendmail_mode {
 	SENDMAIL_SUBMIT,  /* a message stands on descriptor 0 */
 	SENDMAIL_LIST,	  /* -bp, mailq: print the queue */
 	SENDMAIL_ALIASES, /* -bi, newaliases: compile the aliases */
-	SENDMAIL_FLUSH,	  /* -q: the runner needs no such push */
+	SENDMAIL_FLUSH,	  /* -q: try what waits now */
+	SENDMAIL_VERIFY,  /* -bv: what becomes of these addresses? */
+	SENDMAIL_SESSION, /* -bs: SMTP on descriptors 0 and 1 */
+	SENDMAIL_NOTHING, /* -q15m: the runner looks by itself */
 };
 
 struct sendmail_options {
@@ -25,6 +28,8 @@ struct sendmail_options {
 	const char *envid;     /* -V; "" if not given */
 	uint8_t notify;	       /* -N: bits of enum envelope_notify */
 	uint8_t ret;	       /* -R: enum envelope_ret */
+	char flush;	       /* of -q: 'I', 'R', 'S', or 0 for all */
+	char *flush_value;     /* what stands behind that letter */
 	char **recipient;      /* the arguments; NULL after the last */
 };
 

@@ -43,8 +43,8 @@ open_nameless(void)
 	return fd;
 }
 
-static enum spool_result
-spool_add(struct spool *spool, const char *octets, size_t length)
+enum spool_result
+spool_put(struct spool *spool, const char *octets, size_t length)
 {
 	size_t here = SPOOL_MEMORY_OCTETS - spool->held;
 
@@ -54,6 +54,7 @@ spool_add(struct spool *spool, const char *octets, size_t length)
 		here = length;
 	for (size_t i = 0; i < length && !spool->eight_bit; i++)
 		spool->eight_bit = (octets[i] & 0x80) != 0;
+	spool->nul |= memchr(octets, 0, length) != NULL;
 	memcpy(spool->memory + spool->held, octets, here);
 	spool->held += here;
 	if (here < length) {
@@ -94,14 +95,14 @@ spool_add_lines(
 		}
 		if (spool->dot) {
 			result =
-				spool_add(spool, held_back, (size_t)spool->dot);
+				spool_put(spool, held_back, (size_t)spool->dot);
 			if (result != SPOOL_OK)
 				return result;
 			spool->dot = 0;
 			start = i;
 		}
 		if (spool->at_line && c == '.') {
-			result = spool_add(spool, octets + start, i - start);
+			result = spool_put(spool, octets + start, i - start);
 			if (result != SPOOL_OK)
 				return result;
 			spool->dot = 1;
@@ -109,7 +110,14 @@ spool_add_lines(
 		}
 		spool->at_line = c == '\n';
 	}
-	return spool_add(spool, octets + start, length - start);
+	return spool_put(spool, octets + start, length - start);
+}
+
+int
+spool_start(struct spool *spool)
+{
+	spool->memory = malloc(SPOOL_MEMORY_OCTETS);
+	return spool->memory == NULL ? -1 : 0;
 }
 
 enum spool_result
@@ -119,8 +127,7 @@ spool_read(int fd, int dot_ends, struct spool *spool)
 	enum spool_result result = SPOOL_OK;
 	int ended = 0;
 
-	spool->memory = malloc(SPOOL_MEMORY_OCTETS);
-	if (spool->memory == NULL)
+	if (spool_start(spool) < 0)
 		return SPOOL_WRITE;
 	while (!ended && result == SPOOL_OK) {
 		ssize_t n = read(fd, chunk, sizeof(chunk));
@@ -134,7 +141,7 @@ spool_read(int fd, int dot_ends, struct spool *spool)
 			result = spool_add_lines(
 				spool, chunk, (size_t)n, &ended);
 		else
-			result = spool_add(spool, chunk, (size_t)n);
+			result = spool_put(spool, chunk, (size_t)n);
 	}
 	/* A dot without a line end, last of all, is a dot alone too. */
 	return result;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPOOL_MEMORY_OCTETS (512 * 1024)
+#define SPOOL_MEMORY_OCTETS (8 * 1024 * 1024)
 /* The longest message taken, in octets. */
 #define SPOOL_MAX (1024 * 1024 * 1024)
 
@@ -22,6 +22,7 @@ struct spool {
 	int fd;		  /* owned: the rest; -1 if there is none */
 	uint64_t octets;  /* of the message */
 	int eight_bit;	  /* an octet above 127 was there */
+	int nul;	  /* a NUL octet was there */
 	int at_line, dot; /* private: where the last octet left us */
 };
 
@@ -40,6 +41,14 @@ enum spool_result {
  * (whatever the result) spool_free is due.
  */
 enum spool_result spool_read(int fd, int dot_ends, struct spool *spool);
+
+/*
+ * The same in pieces: spool_start once (0, or -1 with errno), then octets in
+ * order. SPOOL_OK, SPOOL_TOO_LONG or SPOOL_WRITE.
+ */
+int spool_start(struct spool *spool);
+enum spool_result
+spool_put(struct spool *spool, const char *octets, size_t length);
 
 /*
  * Calls each(context, octets, length) for all of the message from this offset

@@ -29,6 +29,13 @@ static const struct {
 		"Resent-Message-ID: <id@a.test>\nResent-From: Ann "
 		"<ann@a.test>\nTo: b\n\n",
 		"body"},
+	{"the newest of two resendings is completed",
+		"Resent-To: n\nResent-From: o\nResent-To: o\nResent-Date: o\n"
+		"Resent-Message-ID: o\n\n",
+		"Resent-Date: " DATE "Resent-Message-ID: <id@a.test>\n"
+		"Resent-To: n\nResent-From: o\nResent-To: o\nResent-Date: o\n"
+		"Resent-Message-ID: o\n\n",
+		""},
 	{"an mbox separator goes", "From ann Sat Nov\nSubject: s\n\nbody\n",
 		ADDED "Subject: s\n\n", "body\n"},
 	{"no header at all", "Good morning!\n\nbody\n", ADDED "\n",
@@ -84,6 +91,14 @@ static const struct {
 		MAIL_HEADER_OK},
 	{"To: a@a.test\nResent-To: r@r.test\n\n", "r@r.test ", MAIL_HEADER_OK},
 	{"To: a@a.test\nResent-Date: x\n\n", "", MAIL_HEADER_OK},
+	{"Resent-To: n@n.test\nResent-Cc: c@n.test\nReceived: x\n"
+	 "Resent-From: o\nresent-to: o@o.test\nResent-Cc: p@o.test\n\n",
+		"n@n.test c@n.test ", MAIL_HEADER_OK},
+	{"Resent-To: a@a.test\nResent-To: b@b.test\nResent-From: x\n\n",
+		"a@a.test b@b.test ", MAIL_HEADER_OK},
+	{"To: Team: (a) ann@a.test,\n\t\"B, C\" <b@b.test> (c (d)),;, "
+	 "undisclosed:;\nCc: =?utf-8?Q?J=C3=B6rg?= =?utf-8?B?eA==?= <j@j.test>\n\n",
+		"ann@a.test b@b.test j@j.test ", MAIL_HEADER_OK},
 	{"Subject: To: a@a.test\n\n", "", MAIL_HEADER_OK},
 	{"To: <a@a.test\n\n", "", MAIL_HEADER_BAD},
 	{"To: a@a.test\nCc: b@@b\n\n", "a@a.test ", MAIL_HEADER_BAD},

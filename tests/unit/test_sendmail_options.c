@@ -61,7 +61,12 @@ static const struct {
 	{"/usr/bin/newaliases", SENDMAIL_ALIASES, 0, 1, NULL, NULL, NULL},
 	{"sendmail -bi", SENDMAIL_ALIASES, 0, 1, NULL, NULL, NULL},
 	{"sendmail -q", SENDMAIL_FLUSH, 0, 1, NULL, NULL, NULL},
-	{"sendmail -q15m", SENDMAIL_FLUSH, 0, 1, NULL, NULL, NULL},
+	{"sendmail -q15m", SENDMAIL_NOTHING, 0, 1, NULL, NULL, NULL},
+	{"sendmail -qRa.test", SENDMAIL_FLUSH, 0, 1, NULL, NULL, NULL},
+	{"sendmail -qSann@a.test", SENDMAIL_FLUSH, 0, 1, NULL, NULL, NULL},
+	{"sendmail -I", SENDMAIL_ALIASES, 0, 1, NULL, NULL, NULL},
+	{"sendmail -bs", SENDMAIL_SESSION, 0, 1, NULL, NULL, NULL},
+	{"sendmail -bv a@a", SENDMAIL_VERIFY, 0, 1, NULL, NULL, "a@a"},
 };
 
 static void
@@ -94,11 +99,12 @@ test_good(void **state)
 static void
 test_bad(void **state)
 {
-	static const char *const line[] = {"sendmail -bd", "sendmail -bs",
-		"sendmail -bv a@a", "sendmail -f", "sendmail -F", "sendmail -Z",
-		"sendmail -f a@a\nb -t", "sendmail -F A\rB -t",
-		"sendmail -N never,delay a", "sendmail -N often a",
-		"sendmail -R some a"};
+	static const char *const line[] = {"sendmail -bd", "sendmail -bt",
+		"sendmail -bD", "sendmail -qR", "sendmail -q-x",
+		"sendmail -qI--all", "sendmail -qX", "sendmail -f",
+		"sendmail -F", "sendmail -Z", "sendmail -f a@a\nb -t",
+		"sendmail -F A\rB -t", "sendmail -N never,delay a",
+		"sendmail -N often a", "sendmail -R some a"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(line) / sizeof(line[0]); i++) {

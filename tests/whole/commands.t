@@ -100,7 +100,7 @@ def queue_submit(host):
                          ("as its last octet", b"Subject: x\n\nx\n\0")):
         ended(submit(host, octets, envelope("a@b.test", to)), 31, "NUL",
               f"a NUL octet {name} is refused, as by SMTP")
-    ended(host.run("sendmail", "-f", "a@b.test", to, input=b"a\0b\n"), 69,
+    ended(host.run("sendmail", "-f", "a@b.test", to, input=b"a\0b\n"), 65,
           "NUL", "sendmail refuses it, too")
     nothing_came(host, "and nothing is kept of that")
     ended(submit(host, MESSAGE, envelope("a@b.test")), 0, "",
@@ -299,7 +299,11 @@ def sendmail_refuses(host):
             (("-Z", to), text, 64, "usage: ", "an unknown option"),
             (("--help",), text, 64, "usage: ", "a long option"),
             (("-f",), text, 64, "usage: ", "-f without a value"),
-            (("-bs",), text, 64, "-bs", "-bs"),
+            (("-bd",), text, 64, "svscan", "-bd"),
+            (("-bt",), text, 64, "no such mode", "-bt"),
+            (("-q-x",), text, 64, "-q is alone", "-q with an option"),
+            (("-qI--all",), text, 64, "-q is alone", "-q with --all as id"),
+            (("-b\x1b[2J",), text, 64, r"-b\?\[2J", "-b with an escape"),
             (("-bx",), text, 64, "no such mode", "-bx"),
             (("-f", "a\nb@c.test", to), text, 64, "-f", "-f with an LF"),
             (("-F", "a\nBcc: b@c.test", to), text, 64, "-F", "-F with an LF"),
@@ -325,7 +329,7 @@ def sendmail_refuses(host):
              "a recipient that is long"),
             ((to, "a@b.test\nBcc: c@d.test"), text, 64, "recipient",
              "a recipient with an LF"),
-            ((to,), b"X: " + b"y" * 2_000_000, 65, "header",
+            ((to,), b"X: " + b"y" * 9_000_000, 65, "header",
              "a header without an end")):
         ended(host.run("sendmail", *options, input=content), status, said,
               f"sendmail with {name}")
@@ -342,8 +346,10 @@ def sendmail_refuses(host):
             os.symlink(os.path.join(BUILD, "sendmail"),
                        os.path.join(folder, name))
             ended(host.run(os.path.join(folder, name)), 0, "", name)
-    for option in ("-bi", "-q", "-q15m"):
-        ended(host.run("sendmail", option), 0, "", f"sendmail {option}")
+    tools = dict(host.as_owner()["env"], KEEPMAIL_PROGRAMS=BUILD)
+    for option in ("-bi", "-I", "-q", "-q15m", "-qRx.test", "-qSa@x.test"):
+        ended(host.run("sendmail", option, env=tools), 0, "",
+              f"sendmail {option}")
 
 
 # --- the queue -----------------------------------------------------------------
@@ -450,8 +456,8 @@ def usage():
         known = set(re.findall(r"(?:Fl|\|(?= -)) (-?[\w-]+)",
                                own.group(1) if own else synopsis))
         known = {letter for word in known
-                 for letter in ([word] if word.startswith("-") or word == "bp"
-                                else word)}
+                 for letter in ([word] if word.startswith("-")
+                                or word in ("bp", "bs", "bv") else word)}
         if name == "sendmail":
             told |= set("NRV")
             known |= {"bi", "q"}    # below

@@ -45,8 +45,8 @@ is_same_name(const struct field *a, const struct field *b)
 
 /*
  * How much of the header holds the newest set of Resent- fields: all, or the part
- * before the first name that comes again after others, because each resending puts
- * its set before those of others. 0: there is none.
+ * before a trace field or a name that comes again after others, because each
+ * resending puts its set before all that stands there. 0: there is none.
  */
 static size_t
 resent_length(const char *block, size_t length)
@@ -59,11 +59,14 @@ resent_length(const char *block, size_t length)
 	while (fields_next(&fields, &field)) {
 		unsigned i = 0;
 
+		if (count > 0 && field_is(&field, "Received"))
+			return (size_t)(field.start - block);
 		if (!is_resent_field(&field))
 			continue;
 		while (i < count && !is_same_name(&seen[i], &field))
 			i++;
-		if (i < count && i != last)
+		if (i < count && (i != last || !is_one_of(&field, resent_field,
+						       LENGTH(resent_field))))
 			return (size_t)(field.start - block);
 		if (i == count && count < RESENT_NAMES_MAX)
 			seen[count++] = field;

@@ -8,8 +8,8 @@
  *
  * A message that has any Resent- field was resent (section 3.6.6): then the
  * Resent- fields name the recipients, and what is added is added as Resent-. Of
- * several sets the first counts, the newest; a set ends where one of its names
- * comes again after others.
+ * several sets the first counts, the newest; a set ends at a Received field, and where
+ * one of its names comes again after others.
  */
 
 #include <stddef.h>

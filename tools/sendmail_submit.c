@@ -32,11 +32,12 @@ int
 sendmail_fail(
 	struct sendmail *work, int status, const char *what, const char *about)
 {
-	char line[SENDMAIL_WHY_MAX / 2];
+	char line[SENDMAIL_WHY_MAX];
+	int length = snprintf(line, sizeof line, "%.480s%s%.480s", what,
+		about[0] ? ": " : "", about);
 
-	escape_line(line, sizeof line, about, strlen(about), ESCAPE_MASK);
-	snprintf(work->why, sizeof work->why, "%.480s%s%s", what,
-		line[0] ? ": " : "", line);
+	escape_line(
+		work->why, sizeof work->why, line, (size_t)length, ESCAPE_MASK);
 	return status;
 }
 

@@ -116,33 +116,31 @@ verify_one(void *context, const struct path *given)
 	char *words[] = {program, end, address, NULL};
 	struct verify *verify = context;
 	struct path path = *given;
-	int status;
 
 	if (path.kind != PATH_MAILBOX &&
 		address_set_domain(
 			&path, verify->work->me, strlen(verify->work->me)) < 0)
-		return EX_TEMPFAIL;
+		return verify->status = sendmail_fail(verify->work, EX_TEMPFAIL,
+			       "not a host name in control/me",
+			       verify->work->me);
 	address_write(address, sizeof address, &path);
 	switch (run(words, 0)) {
 	case 0:
 	case WHY_NOT_OURS:
-		status = 0;
-		break;
+		return 0;
 	case WHY_NOBODY:
-		status = EX_NOUSER;
-		sendmail_fail(verify->work, status,
+		verify->status = sendmail_fail(verify->work, EX_NOUSER,
 			"no mailbox here by that name", address);
-		break;
+		return 0;
 	case STARTS_NOT:
-		return sendmail_fail(verify->work, EX_OSFILE,
+		verify->status = sendmail_fail(verify->work, EX_OSFILE,
 			"address-why cannot be run", "");
+		return 1;
 	default:
-		return sendmail_fail(verify->work, EX_TEMPFAIL,
+		verify->status = sendmail_fail(verify->work, EX_TEMPFAIL,
 			"it cannot be told now", address);
+		return 1;
 	}
-	if (status > verify->status)
-		verify->status = status;
-	return 0;
 }
 
 int
@@ -165,7 +163,7 @@ sendmail_verify(struct sendmail *work)
 			return sendmail_fail(
 				work, EX_DATAERR, "not an address", *argument);
 		case ADDRESSLIST_STOPPED:
-			return EX_TEMPFAIL;
+			return verify.status;
 		}
 	return verify.status;
 }

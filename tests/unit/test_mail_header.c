@@ -94,10 +94,14 @@ static const struct {
 	{"Resent-To: n@n.test\nResent-Cc: c@n.test\nReceived: x\n"
 	 "Resent-From: o\nresent-to: o@o.test\nResent-Cc: p@o.test\n\n",
 		"n@n.test c@n.test ", MAIL_HEADER_OK},
+	{"Resent-From: x\nResent-To: a@a.test\nReceived: x\n"
+	 "Resent-Bcc: b@b.test\n\n",
+		"a@a.test ", MAIL_HEADER_OK},
 	{"Resent-To: a@a.test\nResent-To: b@b.test\nResent-From: x\n\n",
 		"a@a.test b@b.test ", MAIL_HEADER_OK},
 	{"To: Team: (a) ann@a.test,\n\t\"B, C\" <b@b.test> (c (d)),;, "
-	 "undisclosed:;\nCc: =?utf-8?Q?J=C3=B6rg?= =?utf-8?B?eA==?= <j@j.test>\n\n",
+	 "undisclosed:;\nCc: =?utf-8?Q?J=C3=B6rg?= =?utf-8?B?eA==?= "
+	 "<j@j.test>\n\n",
 		"ann@a.test b@b.test j@j.test ", MAIL_HEADER_OK},
 	{"Subject: To: a@a.test\n\n", "", MAIL_HEADER_OK},
 	{"To: <a@a.test\n\n", "", MAIL_HEADER_BAD},

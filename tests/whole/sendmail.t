@@ -3,6 +3,7 @@
 PHP, pipes; SMTP by -bs; the header's recipients in all their forms; many of them;
 and what is hostile. Each message is looked at where it arrives."""
 
+import email.header
 import os
 import re
 import shutil
@@ -146,27 +147,30 @@ mount -t tmpfs none /var/spool/cron
 mkdir -p /var/spool/cron/crontabs
 mount -t tmpfs none /run
 mount -t tmpfs none /etc/cron.d
-mount -t tmpfs none /usr/sbin.new 2>/dev/null || :
+mkdir /run/sbin
+mount --bind /usr/sbin /run/sbin
+mount -t tmpfs none /usr/sbin
+ln -s /run/sbin/* /usr/sbin
+rm -f /usr/sbin/sendmail
+cp {programs.sendmail} /usr/sbin/sendmail
 cp {table} /var/spool/cron/crontabs/nobody
 chmod 600 /var/spool/cron/crontabs/nobody
 chown nobody /var/spool/cron/crontabs/nobody
 : >/run/empty
 mount --bind /run/empty /etc/crontab
-[ -e /usr/sbin/sendmail ] || exit 9
-mount --bind {programs.sendmail} "$(readlink -f /usr/sbin/sendmail)"
 exec env KEEPMAIL={host.home} cron -f
 """)
     probe = subprocess.run(["unshare", "-mpf", "sh", "-c",
                             "mount --make-rprivate / && "
                             "mount -t tmpfs none /mnt"],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if probe.returncode != 0 or not os.path.exists("/usr/sbin/sendmail"):
-        tap.skip(name, "no name spaces, or no /usr/sbin/sendmail to cover")
+    if probe.returncode != 0:
+        tap.skip(name, "there are no name spaces")
         return
     process = subprocess.Popen(["unshare", "-mpf", "--kill-child", "sh",
                                 script], stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.PIPE)
     try:
         got = host.wait_delivered(1, seconds=10)
         tap.ok(got and body(got[0]) == b"at once\n", "cron's own mail arrives",
@@ -175,7 +179,9 @@ exec env KEEPMAIL={host.home} cron -f
                "with its subject", got)
     finally:
         process.kill()
-        process.wait()
+        said = process.communicate()[1]
+        if not got:
+            tap.note(said.decode(errors="replace"))
     for path in host.delivered():
         os.unlink(path)
 
@@ -186,7 +192,7 @@ def as_mutt(host, programs):
     settings = programs.file("muttrc", f'set sendmail="{programs.sendmail} '
                              '-oem -oi"\nset from="ann@client.test"\n'
                              'set use_envelope_from=yes\nset copy=no\n'
-                             'set realname="Änn"\nset charset=utf-8\n'
+                             'set realname="Änn"\nset charset=utf-8\nset send_charset=utf-8\n'
                              'set hostname=client.test\n')
     attached = programs.file("attached", "an attachment\n")
     run = programs.run("mutt", "-n", "-F", settings, "-s", "from mütt", "-c",
@@ -196,7 +202,8 @@ def as_mutt(host, programs):
     got = arrived(host, 2)
     tap.same(body(got[0]), body(got[1]), "mutt: both have the same")
     tap.ok(got[0].startswith(b"Return-Path: <ann@client.test>\n")
-           and fields(got[0], "Subject") == [b"=?utf-8?B?ZnJvbSBtw7x0dA==?="]
+           and str(email.header.make_header(email.header.decode_header(
+               fields(got[0], "Subject")[0].decode()))) == "from m\u00fctt"
            and fields(got[0], "From")[0].endswith(b" <ann@client.test>"),
            "mutt: its header", got[0])
     tap.ok("körper\n.\nend\n".encode() in got[0] or b"k=C3=B6rper\n.\nend\n"
@@ -206,18 +213,23 @@ def as_mutt(host, programs):
 def as_s_nail(host, programs):
     if not found("s-nail"):
         return
-    run = programs.run("s-nail", "-n", "-:/", "-S", f"mta={programs.sendmail}",
+    run = programs.run("s-nail", "-:/", "-S", f"mta={programs.sendmail}",
                        "-S", "ttycharset=utf-8", "-S", "v15-compat",
                        "-S", "sendwait", "-r", "ann@client.test",
-                       "-s", "from nail", host.address, input=b"one\n.\ntwo\n")
+                       "-s", "from nail", host.address, input=b"one\n.\ntwo\n",
+                       env={name: value for name, value in
+                            programs.environment.items()
+                            if name not in ("USER", "LOGNAME")})
     tap.ended(run, 0, "", "s-nail")
     [got] = arrived(host)
     looks(got, "s-nail", b"from nail", b"one\n.\ntwo\n", b"ann@client.test")
 
 
 def as_git(host, programs):
-    if not found("git") or not os.path.exists("/usr/lib/git-core/"
-                                              "git-send-email"):
+    if not found("git") or not os.path.exists(
+            "/usr/lib/git-core/git-send-email") or subprocess.run(
+                ["perl", "-MMail::Address", "-e", "1"],
+                stderr=subprocess.DEVNULL).returncode != 0:
         tap.skip("git send-email", "it is not installed")
         return
     patch = programs.file("0001.patch", "From 0123456789012345678901234567890"
@@ -228,16 +240,16 @@ def as_git(host, programs):
                           "\ndiff --git a/a b/a\n+.\n.\n-- \n2.39\n")
     run = programs.run("git", "-c", "user.name=Ann", "-c",
                        "user.email=ann@client.test", "send-email", "--quiet",
-                       "--confirm=never", "--no-validate", "--from",
+                       "--confirm=never", "--no-validate",
+                       "--suppress-cc=all", "--from",
                        "Ann <ann@client.test>", "--to", host.address,
-                       "--cc", host.address, "--sendmail-cmd",
+                       "--sendmail-cmd",
                        programs.sendmail, patch)
     tap.same(run.returncode, 0, "git send-email")
     if run.returncode:
         tap.note(run.stderr.decode(errors="replace"))
         return
-    # git takes out who stands there twice
-    got = arrived(host)[0]
+    [got] = arrived(host)
     looks(got, "git send-email", b"[PATCH] x: a change",
           b"Why.\n---\n a | 1 +\n\ndiff --git a/a b/a\n+.\n.\n-- \n2.39\n",
           b"ann@client.test")
@@ -254,7 +266,7 @@ def as_php(host, programs):
                        "-t -i", script, host.address)
     tap.same((run.returncode, run.stdout, run.stderr), (0, b"", b""), "PHP")
     got = arrived(host, 2)[0]
-    looks(got, "PHP", b"from php", b"one\n.\ntwo\n", b"web@client.test")
+    looks(got, "PHP", b"from php", b"one\n.\ntwo\n\n", b"web@client.test")
     tap.ok(got.startswith(b"Return-Path: <bounce@client.test>\n")
            and not fields(got, "Bcc") and fields(got, "X-One") == [b"1"],
            "PHP: sender, Bcc and own fields", got)
@@ -368,13 +380,14 @@ def header_forms(host):
         tap.ok(not fields(got, "Bcc") and b"Quoted, Name" in got
                and b"\nX-Long: " + b"w" * 5000 + b"\n" in got, "its header", got)
     send(host, "-t", message=b"Resent-Bcc: " + to + b"\nResent-From: me@x.test\n"
-         b"Resent-To: old@elsewhere.invalid\nResent-Bcc: old@elsewhere.invalid\n"
-         b"Resent-From: old@x.test\nFrom: a@b.test\nTo: b@elsewhere.invalid\n\n")
+         b"Resent-From: old@x.test\nResent-To: old@elsewhere.invalid\n"
+         b"Resent-Bcc: old@elsewhere.invalid\nFrom: a@b.test\nTo: b@elsewhere.invalid\n\n")
     [got] = arrived(host)
     tap.ok(len(fields(got, "Resent-Date")) == 1 and not fields(got, "Resent-Bcc")
            and fields(got, "Resent-From") == [b"me@x.test", b"old@x.test"],
            "of two resendings the newest counts", got)
     tap.ok(host.wait_empty(), "nothing goes to the older one's", host.queued())
+    tap.ok(host.delivered() == [], "and no report came", host.contents())
     lines = b"Subject: long\n\n" + b"x" * 1_200_000 + b"\n" + b"\xff" * 99
     send(host, host.address, message=lines)
     tap.same(body(arrived(host)[0]), body(lines) + b"\n", "a line of 1.2 MB")
@@ -387,7 +400,7 @@ def many(host):
     """100,000 recipients by -t; as many as xargs gives as arguments; one more
     than may be."""
     host.svc("-d", "queue-runner")
-    count, start = 100_000, time.monotonic()
+    count = 100_000
     names = [b"r%d@many.test" % i for i in range(count)]
     send(host, "-t", "-f", "a@b.test", message=b"To: " + b",\n ".join(names) +
          b"\nSubject: x\n\n")
@@ -409,7 +422,6 @@ def many(host):
     for path in host.queued():
         os.unlink(path)
     host.svc("-u", "queue-runner")
-    tap.note(f"{time.monotonic() - start:.1f} s")
 
 
 # --- other modes --------------------------------------------------------------------
@@ -443,12 +455,6 @@ def modes(host):
         run = host.run("sendmail", name, *([local] if name == "-bv" else []),
                        env=dict(tools, KEEPMAIL_PROGRAMS=folder))
         tap.ended(run, status, "cannot be run", f"{name} without its tool")
-    if os.geteuid() == 0:
-        run = subprocess.run([os.path.join(BUILD, "sendmail"), "-q"],
-                             user=65533, group=65533, extra_groups=[],
-                             env=tools, stderr=subprocess.PIPE, cwd="/",
-                             stdin=subprocess.DEVNULL)
-        tap.ended(run, 77, "keep-read", "-q of somebody else")
 
 
 def hostile(host):
@@ -464,7 +470,7 @@ def hostile(host):
             ((host.address,), {"KEEPMAIL": "/no" + escape}, 75),
             ((host.address,), {"QMAILQUEUE": "/no" + escape}, 75),
             (("-q",), {"KEEPMAIL_PROGRAMS": "/no" + escape}, 72),
-            (("--", "-oQ/tmp"), {}, 0)):
+            (("-N", "never", "--", "-oQ/tmp"), {}, 0)):
         run = host.run("sendmail", *options, input=HEADER,
                        env=dict(host.as_owner()["env"], **environment))
         tap.ok(run.returncode == status and not re.search(
@@ -480,11 +486,17 @@ def hostile(host):
            host.queued())
 
 
+def timed(step, *arguments):
+    start = time.monotonic()
+    tap.case(step, *arguments)
+    tap.note(f"{step.__name__}: {time.monotonic() - start:.1f} s")
+
+
 with Instance() as host:
     programs = Programs(host)
     for step in (as_cron, real_cron, as_mutt, as_s_nail, as_git, as_php,
                  as_pipes):
-        tap.case(step, host, programs)
+        timed(step, host, programs)
     for step in (session, header_forms, many, modes, hostile):
-        tap.case(step, host)
+        timed(step, host)
 tap.done()

@@ -425,7 +425,8 @@ def unreadable(host, folder):
 # Those that speak with a client on 0 and 1 take no notice of arguments.
 QUIET = ("smtpd", "pop3d")
 # Elsewhere than 100: a wrong call in .qmail must not make mail fail.
-USAGE_STATUS = {"sendmail": 64, "vacation": 111, "lmtp-deliver": 111}
+USAGE_STATUS = {"sendmail": 64, "mail-send": 64, "vacation": 111,
+                "lmtp-deliver": 111}
 
 
 def usage():

@@ -159,7 +159,9 @@ run_command(struct work *work, const char *command)
 		.content = work->message.fd,
 		.offset = work->message.offset,
 		.octets = work->message.octets,
-		.limit_ms = PROGRAM_LIMIT_MS};
+		.limit_ms = work->settings->program_ms,
+		.memory = work->settings->program_memory,
+		.processes = work->settings->program_processes};
 	enum program_result result =
 		program_run(&call, why, sizeof why, output);
 	environment_free(&environment);

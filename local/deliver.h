@@ -34,8 +34,10 @@ struct deliver_settings {
 	char programs[1024]; /* folder of the commands for .qmail files */
 	struct domains ours; /* locals and virtualdomains */
 	struct srs srs;
-	bool has_folders; /* an extension may name a folder of the Maildir */
-	bool over_fails;  /* over quota: failed, not deferred */
+	bool has_folders;   /* an extension may name a folder of the Maildir */
+	bool over_fails;    /* over quota: failed, not deferred */
+	int64_t program_ms; /* how long a command may take */
+	int64_t program_memory, program_processes; /* as local/program.h */
 };
 
 /* The same as it stands in control files. */
@@ -43,6 +45,7 @@ struct deliver_control {
 	char *me, *srsdomain;
 	struct setting_list locals, virtualdomains;
 	int64_t has_folders, over_fails;
+	int64_t program_s, program_memory, program_processes;
 };
 
 /*

@@ -112,7 +112,10 @@ deliver_settings_make(struct deliver_settings *settings,
 		.host = control->me,
 		.ours = DOMAINS_ZERO,
 		.has_folders = control->has_folders != 0,
-		.over_fails = control->over_fails != 0};
+		.over_fails = control->over_fails != 0,
+		.program_ms = control->program_s * 1000,
+		.program_memory = control->program_memory,
+		.program_processes = control->program_processes};
 	find_programs(settings->programs, sizeof settings->programs);
 	if (add_domains(&settings->ours, &control->locals, "locals", why,
 		    size) < 0 ||

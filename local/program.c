@@ -101,6 +101,25 @@ give_up(const char *what)
 	_exit(111);
 }
 
+/* In the child: what it may use of a resource from now on; 0: what its parent may.
+ */
+static void
+limit(int resource, int64_t most)
+{
+	struct rlimit now;
+
+	if (most == 0)
+		return;
+	if (getrlimit(resource, &now) < 0)
+		give_up("cannot limit the command");
+	if (now.rlim_max > (rlim_t)most)
+		now.rlim_max = (rlim_t)most;
+	if (now.rlim_cur > now.rlim_max)
+		now.rlim_cur = now.rlim_max;
+	if (setrlimit(resource, &now) < 0)
+		give_up("cannot limit the command");
+}
+
 /* In the child: the signals, the descriptors and the folder that the command
  * finds. What the parent was handed must not reach it. */
 static _Noreturn void
@@ -132,6 +151,8 @@ become_command(const struct program_call *call, int input, int output)
 	/* what it leaves when it crashes is not for the home */
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	arguments[2] = strdup(call->command);
+	limit(RLIMIT_NPROC, call->processes);
+	limit(RLIMIT_AS, call->memory);
 	if (arguments[2] != NULL)
 		execve("/bin/sh", arguments, call->environment);
 	give_up("cannot run /bin/sh");

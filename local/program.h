@@ -7,13 +7,18 @@
  * descriptor 0 (seekable, at its start, a copy of its own), 1 and 2 gathered for
  * the report, every other descriptor closed, every signal as by default, umask
  * 077, in a session of its own. It runs as the owner of the mail, never as root.
+ *
+ * Memory is limited for each process, and the processes of its owner in all are.
+ * Files are not: how much of the disk is his, the file system's quota says, and a
+ * limit on one file would cut an mbox that the command appends to.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* How long a command may take unless told otherwise, in milliseconds. */
-#define PROGRAM_LIMIT_MS (60 * 60 * 1000)
+/* The longest that a command may be allowed to take, in seconds: less than what
+ * the warden gives to a whole delivery. */
+#define PROGRAM_LIMIT_S 7000
 
 /* Octets of output that are kept; the rest is read and dropped. */
 #define PROGRAM_OUTPUT_MAX 900
@@ -28,6 +33,8 @@ struct program_call {
 	int content;		  /* a descriptor; its position stays */
 	uint64_t offset, octets;  /* of the content in it */
 	int64_t limit_ms;
+	int64_t memory;	   /* octets of address space a process; 0: no limit */
+	int64_t processes; /* of its owner, all told; 0: no limit */
 };
 
 enum program_result {

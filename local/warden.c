@@ -32,6 +32,7 @@
 #include "local/account.h"
 #include "local/children.h"
 #include "local/deliver.h"
+#include "local/program.h"
 #include "local/warden.h"
 #include "local/warden_child.h"
 #include "pop3d/session.h"
@@ -82,6 +83,15 @@ static const struct setting settings_table[] = {
 	{"quotafails", SETTING_SWITCH, "0", 0, 1,
 		offsetof(struct warden_settings, control.over_fails),
 		"mail for a full mailbox fails at once"},
+	{"timeoutprogram", SETTING_NUMBER, "3600", 1, PROGRAM_LIMIT_S,
+		offsetof(struct warden_settings, control.program_s),
+		"seconds that a .qmail command may take"},
+	{"programmemory", SETTING_NUMBER, "2147483648", 0, INT64_C(1) << 50,
+		offsetof(struct warden_settings, control.program_memory),
+		"octets of memory for a process of a .qmail command; 0: any"},
+	{"programprocesses", SETTING_NUMBER, "4000", 0, 4194304,
+		offsetof(struct warden_settings, control.program_processes),
+		"processes of the owner of a .qmail command; 0: any"},
 };
 
 struct client {

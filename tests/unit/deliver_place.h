@@ -45,6 +45,7 @@ start(struct place *place)
 	snprintf(place->home.path, sizeof place->home.path, "%s", place->path);
 	place->settings.home = &place->home;
 	place->settings.host = "mx.test";
+	place->settings.program_ms = 60000;
 	assert_int_equal(
 		domains_add(&place->settings.ours, TEXT("host.test")), 0);
 	snprintf(place->account.home, sizeof place->account.home, "%s",

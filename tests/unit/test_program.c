@@ -223,6 +223,36 @@ test_background(void **state)
 	stop(&place);
 }
 
+/* Who wants more memory than there is for him gets none, and is not waited for. */
+static void
+test_memory(void **state)
+{
+	static const char EATER[] =
+		"head -c 200m /dev/zero | tail -c 100m | wc -c";
+	struct place place;
+
+	(void)state;
+	start(&place, "x\n");
+	assert_int_equal(run(&place, EATER), PROGRAM_DONE);
+	assert_string_equal(place.output, "104857600");
+	place.call.memory = 64 * 1024 * 1024;
+	assert_int_equal(run(&place, "ulimit -v; cat"), PROGRAM_DONE);
+	assert_string_equal(place.output, "65536 x");
+	assert_int_equal(run(&place, "head -c 200m /dev/zero | tail -c 150m"),
+		PROGRAM_TEMPORARY);
+	assert_non_null(strstr(place.output, "memory"));
+	place.call.memory = 1; /* not enough for the shell itself */
+	assert_int_equal(run(&place, "echo x"), PROGRAM_TEMPORARY);
+	place.call.memory = INT64_MAX;
+	place.call.processes = INT32_MAX; /* more than the parent has: as he */
+	assert_int_equal(run(&place, "cat"), PROGRAM_DONE);
+	place.call.processes = 3000;
+	assert_int_equal(run(&place, "grep -c 'Max processes  *3000  *3000' "
+				     "/proc/self/limits"),
+		PROGRAM_DONE);
+	stop(&place);
+}
+
 int
 main(void)
 {
@@ -233,6 +263,7 @@ main(void)
 		cmocka_unit_test(test_time_limit),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_background),
+		cmocka_unit_test(test_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,6 +154,47 @@ def many_forwards(host):
     tap.same(len(host.delivered()), 4, "…with a report for each end")
 
 
+HARMFUL = (
+    ("endless", "|while :; do sleep 1; done", "did_not_end_within_2_seconds"),
+    ("herd", "|for i in 1 2 3 4 5; do sleep 600 & done; wait",
+     "did_not_end_within_2_seconds"),
+    ("flood", "|yes", "wrote_more_than_"),
+    ("eater", "|head -c 200m /dev/zero | tail -c 150m",
+     "failed_for_now_.*memory"),
+)
+
+
+def harmful_commands(host):
+    """What is wrong with each is said, and none has more than it may."""
+    host.control("timeoutprogram", "2\n")
+    host.control("programmemory", "67108864\n")
+    # local too, which may still hold a child with the settings from before
+    host.restart("warden", "local")
+    for name, command, _ in HARMFUL:
+        write(host, f".qmail-{name}", command + "\n")
+        send(host, address(host, name))
+    # these two do nothing wrong: they do not read, and leave somebody behind
+    write(host, ".qmail-blind", "|exec <&-; echo blind >> harmless\n")
+    write(host, ".qmail-left", "|sleep 3 & echo left >> harmless\n")
+    for name in ("blind", "left"):
+        send(host, address(host, name))
+    for name, _, words in HARMFUL:
+        tap.ok(wait_for(lambda: re.search(
+            rf"deferral: 4\.\S*{words}", host.log("queue-runner"))),
+            f"{name} is bounded", host.log("queue-runner"))
+        write(host, f".qmail-{name}", "#\n")
+
+    def done():
+        try:
+            with open(os.path.join(home_of(host), "harmless")) as file:
+                return sorted(file.read().split())
+        except FileNotFoundError:
+            return []
+    tap.ok(wait_for(lambda: done() == ["blind", "left"]),
+           "who does not read the message, or leaves another process, has it",
+           host.log("queue-runner"))
+
+
 def stopped_deliveries(host):
     """A command that stops who runs it, more often than there are places."""
     other = address(host).replace("@", "2@")
@@ -196,6 +237,6 @@ with Instance() as host:
         os.kill(host.pid("local"), signal.SIGKILL)
     for case in (what_a_command_finds, closed_folder_on_the_way,
                  no_instructions, out_of_the_home, many_forwards,
-                 stopped_deliveries):
+                 harmful_commands, stopped_deliveries):
         tap.case(case, host)
 tap.done()

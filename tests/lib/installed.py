@@ -302,7 +302,7 @@ class Installed:
                      "bin/keepmail"):
             if os.path.lexists(f"{self.prefix}/{name}"):
                 os.unlink(f"{self.prefix}/{name}")
-        run("sh", "-c", "grep -o '^share/[^ ]*' tools/install.table |"
+        run("sh", "-c", "grep -o -e '^share/[^ ]*' -e '^lib/[^ ]*' tools/install.table |"
             f" (cd {self.prefix} && xargs rm -f)", cwd=TOP, ok=False)
         run("sh", f"{TOP}/tools/make-users", "--remove")
         shutil.rmtree(self.home, ignore_errors=True)

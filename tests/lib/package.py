@@ -100,6 +100,32 @@ class Host:
                        self.root.file(f"/etc/service/{service}"))
         self.supervisor = self.root.start(*command, log=self.log)
 
+    def start_systemd(self):
+        """systemd as the first process of a namespace in the root; whether the
+        kernel lets it be."""
+        os.makedirs(self.root.file("/sys/."), exist_ok=True)
+        mounts = ("mount -t sysfs sysfs /sys &&"
+                  " mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+        if self.root.sh(mounts, ok=False).returncode != 0:
+            return False
+        # It needs nothing of what the machine starts.
+        self.root.sh("cd /etc/systemd/system && rm -rf *.wants")
+        self.supervisor = self.root.start(
+            "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "env",
+            "container=other", "/lib/systemd/systemd", "--system",
+            "--unit=keepmail.target", log=self.log)
+        return bool(wait_for(lambda: self.systemctl(
+            "is-system-running").stdout.strip() in ("running", "degraded"), 20,
+            0.1))
+
+    def systemctl(self, *words):
+        """systemctl, in the namespace of that systemd."""
+        with open(f"/proc/{self.supervisor.pid}/task/{self.supervisor.pid}"
+                  "/children") as file:
+            first = file.read().split()[:1]
+        return run("nsenter", "-t", (first or ["1"])[0], "-p", "-m", "-r",
+                   "systemctl", "--no-pager", *words, ok=False)
+
     def ours(self):
         """Processes of the suite, and its supervisors': whoever has its current
         folder in the home, or runs one of its programs."""
@@ -117,7 +143,10 @@ class Host:
     def gone(self):
         return wait_for(lambda: not self.ours(), 20)
 
-    def end_supervisor(self):
+    def end_supervisor(self, kill=False):
+        """With kill, it and the namespace it is the first process of."""
+        if kill:
+            self.supervisor.kill()
         self.supervisor.terminate()
         try:
             self.supervisor.wait(20)

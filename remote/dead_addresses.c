@@ -136,7 +136,7 @@ main(int argc, char **argv)
 		for (uint32_t i = 0; i < answer->count; i++)
 			(is_json ? print_json : print_text)(&answer->row[i]);
 	free(answer);
-	if (fflush(stdout) != 0)
+	if (fflush(stdout) != 0 || ferror(stdout))
 		status = STATUS_TEMPORARY;
 	return status;
 }

@@ -264,7 +264,7 @@ main(int argc, char **argv)
 		return STATUS_TEMPORARY;
 	}
 	int status = probe_host(probe, argv[1]);
-	if (fflush(stdout) != 0) {
+	if (fflush(stdout) != 0 || ferror(stdout)) {
 		log_line("cannot write: %s", strerror(errno));
 		return STATUS_TEMPORARY;
 	}

@@ -174,7 +174,7 @@ main(int argc, char **argv)
 		if (result > status)
 			status = result;
 	}
-	if (fflush(stdout) != 0) {
+	if (fflush(stdout) != 0 || ferror(stdout)) {
 		log_line("cannot write: %s", strerror(errno));
 		return STATUS_TEMPORARY;
 	}

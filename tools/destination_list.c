@@ -155,7 +155,7 @@ main(int argc, char **argv)
 	ask.context = &list;
 	status = ask_runner(&ask);
 	close(ask.requests_folder);
-	if (fflush(stdout) != 0)
+	if (fflush(stdout) != 0 || ferror(stdout))
 		status = STATUS_TEMPORARY;
 	return status;
 }

@@ -274,7 +274,7 @@ run(const char *program, int queue_folder, const struct options *options)
 		status = ask_all(&ask, options, &chosen);
 	queue_chosen_free(&chosen);
 	close(ask.requests_folder);
-	if (fflush(stdout) != 0)
+	if (fflush(stdout) != 0 || ferror(stdout))
 		status = STATUS_TEMPORARY;
 	return status;
 }

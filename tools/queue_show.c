@@ -244,7 +244,7 @@ queue_show(const char *program, enum show_form form,
 			show.recipients == 1 ? "" : "s");
 	}
 	close(show.queue_folder);
-	if (fflush(stdout) != 0)
+	if (fflush(stdout) != 0 || ferror(stdout))
 		status = STATUS_TEMPORARY;
 	return status;
 }

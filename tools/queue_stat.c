@@ -91,7 +91,7 @@ main(int argc, char **argv)
 	int status = of_domains ? queue_domains_show(
 					  "queue-stat", queue_folder, is_json)
 				: show_folders(queue_folder, is_json);
-	if (fflush(stdout) != 0)
+	if (fflush(stdout) != 0 || ferror(stdout))
 		status = STATUS_TEMPORARY;
 	return status;
 }

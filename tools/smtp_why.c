@@ -259,7 +259,7 @@ answer(struct session *session, const struct question *question)
 		printf("\n],\"result\":\"%s\"}\n", word_of(telling.result));
 	else
 		printf("%s\n", word_of(telling.result));
-	if (fflush(stdout) != 0) {
+	if (fflush(stdout) != 0 || ferror(stdout)) {
 		log_line("cannot write: %s", strerror(errno));
 		return STATUS_TEMPORARY;
 	}

@@ -87,7 +87,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: %s %s\n", tool->name, tool->usage);
 		return STATUS_MISUSE;
 	}
-	if (fflush(stdout) != 0 && status == STATUS_DONE) {
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == STATUS_DONE) {
 		snprintf(admin.why, sizeof admin.why,
 			"cannot write to standard output");
 		status = STATUS_TEMPORARY;

@@ -58,6 +58,13 @@ int deliver_settings_make(struct deliver_settings *settings,
 	char *why, size_t size);
 
 /*
+ * Makes the domains of the user database to which the account's own targets belong
+ * ours: mail for them does not leave. For who may still read the database.
+ */
+void deliver_settings_add_own(
+	struct deliver_settings *settings, const struct account *account);
+
+/*
  * Delivers. Account says who the process is; every text of the request is
  * checked here. content_fd is the message file; its position does not matter.
  * The keys in the settings are forgotten before a command is run. The report is

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "lib/accounts.h"
 #include "lib/address.h"
+#include "lib/cdbfile.h"
 #include "local/deliver.h"
 
 #define KEYS_FILE "secrets/srs"
@@ -123,4 +125,46 @@ deliver_settings_make(struct deliver_settings *settings,
 			"virtualdomains", why, size) < 0)
 		return -1;
 	return make_srs(settings, control->srsdomain, why, size);
+}
+
+/* at[0..length) is a target, perhaps an address. */
+static void
+add_domain_of(struct deliver_settings *settings, const struct cdbfile *file,
+	const char *at, size_t length)
+{
+	const char *sign = memrchr(at, '@', length);
+	char key[ADDRESS_DOMAIN_MAX + 2];
+	struct account domain;
+
+	if (sign == NULL)
+		return;
+	length -= (size_t)(sign - at);
+	if (length >= sizeof key)
+		return;
+	memcpy(key, sign, length);
+	key[length] = 0;
+	/* without memory it is rewritten, as mail that leaves: no harm */
+	if (account_find(file, key, &domain) == ACCOUNT_FOUND)
+		(void)domains_add(&settings->ours, key + 1, length - 1);
+}
+
+void
+deliver_settings_add_own(
+	struct deliver_settings *settings, const struct account *account)
+{
+	const char *at = account->targets;
+	char path[HOME_NAME_MAX];
+	struct cdbfile file;
+
+	if (settings->srs.domain[0] == 0 || *at == 0 ||
+		cdbfile_open(&file, home_path(settings->home,
+					    "users/accounts.cdb", path)) < 0)
+		return;
+	while (*at != 0) {
+		size_t length = strcspn(at, "\n");
+
+		add_domain_of(settings, &file, at, length);
+		at += length + (at[length] == '\n');
+	}
+	cdbfile_close(&file);
 }

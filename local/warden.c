@@ -239,6 +239,7 @@ serve(struct server *server, const struct work *work, unsigned life_s)
 			strerror(errno));
 		return STATUS_TEMPORARY;
 	}
+	deliver_settings_add_own(&server->deliver, &account);
 	if (role_become(&server->home, account.uid, account.gid, account.group,
 		    account.groups) < 0) {
 		log_line("cannot become %s (uid %u): %s", work->request.account,

@@ -197,6 +197,18 @@ def rewritten(host):
     [report] = host.wait_delivered(1)
     tap.ok(b"bad@far.test" in report, "…which is reported", report)
     host.far.take(1)
+    for command in (("domain-add", "v.test"), ("user-add", "ann@v.test"),
+                    ("alias-add", "near@v.test", "ann@v.test"),
+                    ("alias-add", "both@v.test", "ann@v.test", "a@far.test")):
+        tap.same(host.run(*command, input=b"p\n").returncode, 0, command[-2])
+    kept = os.path.join(host.home, "mail", "v.test", "ann", "Maildir")
+    tap.same(send(host, "near@v.test"), 250, "mail of an alias")
+    [text] = host.wait_delivered(1, maildir=kept)
+    tap.ok(text.startswith(b"Return-Path: <ann@client.test>\n"),
+           "…that stays in the user database keeps its reverse-path", text)
+    tap.same(send(host, "both@v.test"), 250, "mail of another")
+    [(sender, _)] = host.far.take(1)
+    tap.ok(sender.startswith("SRS0="), "…that leaves does not", sender)
     clean(host)
 
 

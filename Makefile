@@ -101,12 +101,12 @@ queue-runner = queue/runner.o queue/layout.o queue/message_file.o \
 	queue/report.o queue/report_prepare.o queue/report_judge.o \
 	remote/route.o remote/route_words.o
 remote = remote/remote.o remote/destinations.o remote/lines.o \
-	remote/worker.o remote/reach.o remote/reach_dead.o remote/kept.o \
+	remote/worker.o remote/reach.o remote/reach_dead.o remote/reach_aside.o remote/kept.o \
 	remote/dead.o remote/dead_ask.o remote/client.o \
 	remote/client_hello.o \
 	remote/client_tls.o remote/client_auth.o remote/scram_client.o \
 	remote/smarthosts.o \
-	remote/client_message.o remote/client_commands.o remote/client_content.o remote/dns.o \
+	remote/client_message.o remote/client_aside.o remote/client_commands.o remote/client_content.o remote/dns.o \
 	remote/dns_message.o remote/mx.o remote/route.o \
 	remote/route_words.o queue/layout.o \
 	queue/job_check.o queue/job_file.o queue/message_file.o queue/wakeup.o

@@ -92,7 +92,8 @@ client_start(struct client *client, int fd, const char *host,
 	client->rcpt_max = client->mail_max = client->mails = 0;
 	client->helo_only = client->no_bdat = client->ehlo_lost = 0;
 	client->broken = client->transaction = 0;
-	client->is_encrypted = client->is_proven = 0;
+	client->is_encrypted = client->is_proven = client->has_v4 = 0;
+	client->aside = CLIENT_ASIDE_NONE;
 	client->outcome = OUTCOME_DEFERRED;
 	client->text[0] = client->trouble[0] = '\0';
 	if (strcmp(host, address) == 0)

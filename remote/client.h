@@ -76,6 +76,13 @@ enum client_result {
 			 end: close it, after client_quit if you like */
 };
 
+/* Why CLIENT_NEXT_HOST of client_send_message: what is wrong with this host. */
+enum client_aside {
+	CLIENT_ASIDE_NONE,   /* it speaks to nobody now */
+	CLIENT_ASIDE_TLS,    /* it has not what REQUIRETLS wants */
+	CLIENT_ASIDE_POLICY, /* it does not like our address of IPv6 */
+};
+
 struct client {
 	int fd;
 	struct client_timeouts timeouts;
@@ -87,6 +94,8 @@ struct client {
 	unsigned rcpt_max, mail_max;
 	unsigned mails; /* transactions so far */
 	int helo_only; /* the caller's, after client_start: not a word of EHLO */
+	int has_v4;    /* the caller's, too: this connection is of IPv6, and the
+		       message may go to an address of IPv4 */
 	int no_bdat;   /* the caller's, too: DATA even if BDAT is offered */
 	int ehlo_lost;	  /* the connection ended at EHLO: HELO over another may
 			  do (RFC 5321 section 3.2) */
@@ -96,6 +105,7 @@ struct client {
 	/* The server is the one that was meant, beyond doubt (RFC 8689 section
 	 * 4.2.1): the caller sets it, for messages with requiretls. */
 	int is_proven;
+	enum client_aside aside; /* after CLIENT_NEXT_HOST */
 	enum outcome outcome; /* after CLIENT_NEXT_HOST: deferred or failed */
 	char text[OUTCOME_TEXT_MAX + 1]; /* after CLIENT_NEXT_HOST */
 	/* " (host NAME [ADDRESS])", and with TLS " (host NAME [ADDRESS] PROTOCOL
@@ -162,7 +172,7 @@ struct client_message {
 	uint64_t octets; /* of the content */
 	int body_8bit;	 /* declared so; the content is looked at, too */
 	int smtputf8;
-	int requiretls;	   /* without it here all recipients fail, 5.7.30 */
+	int requiretls;	   /* without it here: CLIENT_ASIDE_TLS, 5.7.30 */
 	uint8_t ret;	   /* 0 none, 1 full, 2 hdrs */
 	const char *envid; /* NULL or "" for none */
 	/*
@@ -174,6 +184,7 @@ struct client_message {
 		const char *text);
 	void *context;
 	/* Set by client_send_message. */
+	int is_welcome; /* some host has accepted a recipient: start it 0 */
 	int possible_duplicate; /* the connection was lost after all was sent:
 				   the server may have it */
 	size_t again;		/* recipients in state CLIENT_AGAIN */
@@ -204,14 +215,21 @@ enum client_result client_greet(struct client *client, const char *name);
  * Sends the message to all recipients that are CLIENT_UNSENT or CLIENT_AGAIN,
  * in one transaction, and tells results. With CLIENT_OK and message->again not 0,
  * call again for the rest (it gets fewer each time). CLIENT_NEXT_HOST happens
- * only before a reply to MAIL (or with 421 to MAIL), so that a connection that
- * the server closed between two messages costs nothing; every recipient whose
+ * before a reply to MAIL (or with 421 to MAIL), so that a connection that
+ * the server closed between two messages costs nothing; or where client->aside says
+ * that another host may do for this message alone. Every recipient whose
  * result was not told is still to be sent. After CLIENT_CLOSE nobody is in state
  * CLIENT_UNSENT; those in CLIENT_AGAIN have no result yet and want another
  * connection.
  *
- * A message that this server cannot be given (too large, SMTPUTF8 or REQUIRETLS
- * not offered, REQUIRETLS and the server not proven) fails without a word to it. If the content cannot be read, the
+ * With has_v4, 550 or 554 with 5.7.x (RFC 3463 section 3.8) to MAIL or to all RCPT
+ * that were not refused otherwise, and 5.7.23 to 5.7.26 (RFC 7372) after the
+ * content, is CLIENT_ASIDE_POLICY: many check the name of an address, and what
+ * it may send, that have never been written down for IPv6.
+ *
+ * A message that this server cannot be given (too large, SMTPUTF8 not offered) fails
+ * without a word to it, and one with REQUIRETLS, if that is not offered or the server
+ * not proven, is CLIENT_ASIDE_TLS. If the content cannot be read, the
  * recipients are deferred; once DATA has begun, the connection ends before the
  * final dot, so that nothing of it counts.
  */

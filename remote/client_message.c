@@ -23,7 +23,8 @@ struct transfer {
 	size_t accepted;
 	int mail_open; /* the reply to MAIL has not been read */
 	int mail_refused;
-	int full; /* the server wants no more recipients */
+	int full;     /* the server wants no more recipients */
+	int disliked; /* a refusal is to be heard over IPv4 before it counts */
 	int data_sent;
 	int untouched; /* CLIENT_NEXT_HOST is the way out */
 	const char *phase;
@@ -133,13 +134,7 @@ check(struct transfer *transfer)
 	int utf8 = (client->capabilities & CLIENT_SMTPUTF8) != 0;
 	size_t i;
 
-	if (message->requiretls &&
-		!(client->is_encrypted && client->is_proven &&
-			(client->capabilities & CLIENT_REQUIRETLS)))
-		why = "5.7.30 the sender demands TLS all the way "
-		      "(REQUIRETLS), which is not to be had";
-	else if (!utf8 &&
-		 (message->smtputf8 || !is_ascii(message->reverse_path)))
+	if (!utf8 && (message->smtputf8 || !is_ascii(message->reverse_path)))
 		why = "5.6.7 the message needs SMTPUTF8, which the server "
 		      "does not offer";
 	else if (client->size_limit > 0 &&
@@ -184,22 +179,15 @@ take_mail_reply(struct transfer *transfer)
 	if (class != 2) {
 		transfer->mail_refused = 1;
 		client->transaction = 0;
+	}
+	if (class != 2 && client_is_disliked(client, transfer->message)) {
+		transfer->disliked = 1;
+		client_reply_text(client, client->text);
+	} else if (class != 2) {
 		client_reply_text(client, transfer->text);
 		tell_all(transfer, outcome_of(class), 1);
 	}
 	return 0;
-}
-
-/* Whether a refusal says "no more recipients now", not "not this one": RFC 5321
- * section 4.5.3.1.10. What the enhanced code puts down to the mailbox (x.2.x)
- * or to the address (x.1.x) is not meant. */
-static int
-is_too_many(const struct reply *reply)
-{
-	return (reply->code == 452 || reply->code == 552) &&
-	       (reply->enhanced[0] == '\0' ||
-		       (strncmp(reply->enhanced + 1, ".1.", 3) != 0 &&
-			       strncmp(reply->enhanced + 1, ".2.", 3) != 0));
 }
 
 static int
@@ -218,8 +206,13 @@ take_rcpt_reply(struct transfer *transfer, size_t index)
 	if (class == 2) {
 		transfer->message->recipient[index].state = CLIENT_ACCEPTED;
 		transfer->accepted++;
-	} else if (transfer->accepted > 0 && is_too_many(&client->reply)) {
+		transfer->message->is_welcome = 1;
+	} else if (transfer->accepted > 0 && client_is_full(client)) {
 		transfer->full = 1;
+	} else if (client_is_disliked(client, transfer->message)) {
+		/* not told, so it is sent again, here or there */
+		transfer->disliked = 1;
+		client_reply_text(client, client->text);
 	} else {
 		client_reply_text(client, transfer->text);
 		tell(transfer, index, outcome_of(class));
@@ -346,6 +339,12 @@ take_final_reply(struct transfer *transfer)
 		out_of_step(transfer);
 		class = -1;
 	}
+	if (class == 5 && client_is_disliked_after(client)) {
+		transfer->disliked = 1;
+		transfer->accepted = 0;
+		client_reply_text(client, client->text);
+		return;
+	}
 	if (class == -1) {
 		transfer->message->possible_duplicate = 1;
 		client_text(client, transfer->text,
@@ -439,6 +438,11 @@ finish(struct transfer *transfer)
 	struct client_message *message = transfer->message;
 	size_t i;
 
+	if (transfer->disliked && transfer->accepted == 0 &&
+		!transfer->client->broken) {
+		client_put_aside(transfer->client, CLIENT_ASIDE_POLICY);
+		return CLIENT_NEXT_HOST;
+	}
 	if (transfer->untouched)
 		return CLIENT_NEXT_HOST;
 	message->again = 0;
@@ -466,6 +470,7 @@ client_send_message(struct client *client, struct client_message *message)
 	struct transfer transfer = {
 		.client = client, .message = message, .phase = "after MAIL"};
 
+	client->aside = CLIENT_ASIDE_NONE;
 	message->possible_duplicate = 0;
 	message->again = 0;
 	reply_begin(&client->reply);
@@ -477,6 +482,8 @@ client_send_message(struct client *client, struct client_message *message)
 		tell_all(&transfer, OUTCOME_DEFERRED, 1);
 		return CLIENT_OK;
 	}
+	if (client_lacks_tls(client, message))
+		return CLIENT_NEXT_HOST;
 	if (!check(&transfer) || count_pending(message) == 0)
 		return CLIENT_OK;
 	if (client->transaction && client_reset(client) != CLIENT_OK)

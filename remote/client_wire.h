@@ -80,4 +80,26 @@ enum client_sending
 client_send_content(struct client *client, const struct client_message *message,
 	enum dots_policy policy, uint64_t wire_octets);
 
+/* --- client_aside.c --- */
+
+/* The message is for another host: outcome failed; client->text is the caller's. */
+void client_put_aside(struct client *client, enum client_aside aside);
+
+/* Whether REQUIRETLS is asked and not to be had here: then it is put aside. */
+int
+client_lacks_tls(struct client *client, const struct client_message *message);
+
+/* Whether the reply to MAIL or RCPT is a refusal by policy (RFC 3463 section 3.8)
+ * that is to be heard over IPv4, too; nobody has been accepted. */
+int client_is_disliked(
+	const struct client *client, const struct client_message *message);
+
+/* The same of the reply to the content: it names our address (RFC 7372). */
+int client_is_disliked_after(const struct client *client);
+
+/* Whether the reply to RCPT says "no more recipients now", not "not this one": RFC 5321
+ * section 4.5.3.1.10. What the enhanced code puts down to the mailbox (x.2.x)
+ * or to the address (x.1.x) is not meant. */
+int client_is_full(const struct client *client);
+
 #endif

@@ -64,6 +64,7 @@ reach_begin(struct reach *way, int64_t asked_ms)
 {
 	way->asked_ms = asked_ms;
 	way->is_begun = true;
+	way->aside = 0;
 }
 
 static void
@@ -365,7 +366,8 @@ try_all(struct reach *way)
 
 	way->down_outcome = OUTCOME_DEFERRED;
 	for (; way->at < way->hosts.count && !way->is_short; way->at++) {
-		if (reach_is_out(way, &way->hosts.entry[way->at]))
+		if (reach_is_aside(way, way->at) ||
+			reach_is_out(way, &way->hosts.entry[way->at]))
 			continue;
 		is_tried = true;
 		attempt = try_current(way);
@@ -412,8 +414,16 @@ forget_hosts(struct reach *way)
 	way->hosts.ttl_s = 0;
 }
 
-bool
-reach_open(struct reach *way, const char *destination, bool needs_tls)
+/* Nobody is left for the message at hand; others may do for the next. */
+static void
+give_up_aside(struct reach *way)
+{
+	way->at = 0;
+	way->is_short = true;
+}
+
+static bool
+find_way(struct reach *way, const char *destination, bool needs_tls)
 {
 	way->is_short = false;
 	way->is_for_tls = false;
@@ -430,10 +440,24 @@ reach_open(struct reach *way, const char *destination, bool needs_tls)
 	way->is_begun = false;
 	if (is_open)
 		return true;
+	if (way->aside != 0) {
+		give_up_aside(way);
+		return false;
+	}
 	forget_hosts(way);
 	/* other messages can be sent there */
 	way->is_short |= way->is_for_tls;
 	if (!way->is_short)
 		way->down_ms = deadline_now_ms();
 	return false;
+}
+
+bool
+reach_open(struct reach *way, const char *destination, bool needs_tls)
+{
+	bool is_open = find_way(way, destination, needs_tls);
+
+	if (is_open)
+		way->client.has_v4 = reach_has_v4(way);
+	return is_open;
 }

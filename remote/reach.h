@@ -59,6 +59,7 @@ struct reach {
 	bool is_begun;	       /* no connection for the message at hand yet */
 	int64_t asked_ms;      /* when the message came to be sent */
 	unsigned at;	       /* the address in use, or to be tried next */
+	uint32_t aside;	       /* a bit for each that is not for this message */
 	bool is_short;	 /* no connection, but that is not the hosts' fault */
 	bool is_for_tls; /* none for needs_tls alone, at the last address */
 	int64_t down_ms; /* when that was found; 0: never */
@@ -66,6 +67,8 @@ struct reach {
 	enum outcome down_outcome; /* what that means for recipients */
 	char down_text[OUTCOME_TEXT_MAX + 1];
 };
+
+_Static_assert(MX_ADDRESSES_MAX <= 32, "there is a bit for each");
 
 /*
  * Makes a way without a connection. secrets is the open file, which becomes the
@@ -96,11 +99,27 @@ bool reach_open(struct reach *way, const char *destination, bool needs_tls);
  * address, unless it lay idle and may just have ended. */
 void reach_pass(struct reach *way);
 
+/* After CLIENT_NEXT_HOST with client.aside: the address, or all of IPv6, is not
+ * for the message at hand; goes on with those that are left. */
+void reach_put_aside(struct reach *way);
+
+/* Whether none is left for the message at hand, each having been put aside. */
+bool reach_all_aside(const struct reach *way);
+
 /* Says QUIT and closes, if there is a connection. */
 void reach_close(struct reach *way);
 
 /* reach_close, and wipes the login. */
 void reach_end(struct reach *way);
+
+/* --- parts, in reach_aside.c --- */
+
+/* Whether that address is not for the message at hand. */
+bool reach_is_aside(const struct reach *way, unsigned index);
+
+/* Whether the connection is of IPv6, and an address of IPv4 may be tried for the
+ * message at hand. */
+bool reach_has_v4(const struct reach *way);
 
 /* --- parts, in reach_dead.c --- */
 

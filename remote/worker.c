@@ -26,6 +26,9 @@ struct sending {
 	struct job job;
 	struct client_recipient *recipient; /* one for each of the job's */
 	struct client_message message;
+	/* What a host said that is not for the message: "" for none. */
+	char refusal[OUTCOME_TEXT_MAX + 1];
+	bool is_disliked; /* and it counts if no other host can be reached */
 };
 
 /* --- results --- */
@@ -68,6 +71,33 @@ start_again(struct sending *sending)
 			sending->recipient[i].state = CLIENT_UNSENT;
 }
 
+/* The host is not for this message, but another may be. */
+static void
+put_aside(struct reach *way, struct sending *sending)
+{
+	snprintf(sending->refusal, sizeof sending->refusal, "%s",
+		way->client.text);
+	sending->is_disliked |= way->client.aside == CLIENT_ASIDE_POLICY;
+	log_line("msg %s: %s; not the last word", sending->job.id,
+		way->client.text);
+	reach_put_aside(way);
+}
+
+/* There is no connection for the message. */
+static void
+give_up(const struct reach *way, struct sending *sending)
+{
+	if (sending->refusal[0] != 0 &&
+		(sending->is_disliked || reach_all_aside(way))) {
+		result_for_rest(sending, OUTCOME_FAILED, sending->refusal);
+		return;
+	}
+	if (way->down_outcome == OUTCOME_DEFERRED)
+		sending->job.reach =
+			way->is_short ? JOB_BROKE : JOB_UNREACHABLE;
+	result_for_rest(sending, way->down_outcome, way->down_text);
+}
+
 static void
 send_message(struct worker *worker, struct sending *sending)
 {
@@ -82,12 +112,7 @@ send_message(struct worker *worker, struct sending *sending)
 		}
 		if (!reach_open(way, sending->job.destination,
 			    sending->message.requiretls)) {
-			if (way->down_outcome == OUTCOME_DEFERRED)
-				sending->job.reach = way->is_short
-							     ? JOB_BROKE
-							     : JOB_UNREACHABLE;
-			result_for_rest(
-				sending, way->down_outcome, way->down_text);
+			give_up(way, sending);
 			return;
 		}
 		switch (client_send_message(&way->client, &sending->message)) {
@@ -105,7 +130,10 @@ send_message(struct worker *worker, struct sending *sending)
 			start_again(sending);
 			break;
 		case CLIENT_NEXT_HOST:
-			reach_pass(way);
+			if (way->client.aside != CLIENT_ASIDE_NONE)
+				put_aside(way, sending);
+			else
+				reach_pass(way);
 			start_again(sending);
 			break;
 		}

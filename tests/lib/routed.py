@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 
+import queuefile as q
 from instance import Instance
 from tap import wait_for
 
@@ -42,6 +43,17 @@ class Routed(Instance):
                        input=f"Subject: {subject or domain}\n\nbody\n".encode())
         if run.returncode != 0:
             raise RuntimeError(run.stderr)
+
+    def inject_requiretls(self, domain):
+        """Puts a message into the queue as a server does that took REQUIRETLS."""
+        plain = q.record("P", bytes(4) + q.text(""))
+        wanted = q.record("P", bytes([0, 0, 1, 0]) + q.text(""))
+        content = b"Subject: x\n\nx\n"
+        tail = q.envelope("a@x.test", [f"b@{domain}"]).replace(plain, wanted)
+        octets = q.message("a@x.test", [f"b@{domain}"], content, tail=tail)
+        name = q.ident()
+        self.put("incoming/" + name, octets)
+        self.ring("incoming/" + name)
 
     def results(self, domain, what="deferral|failure|success"):
         """The log's lines about deliveries to a domain, blanks restored."""

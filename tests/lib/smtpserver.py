@@ -24,7 +24,8 @@ name; everything has a usual value:
   auth_when   "tls": AUTH is offered and taken under TLS alone; "always"
   demands     True: MAIL only after AUTH, else 530
   script      {b"VERB": answer}: said in place of the usual answer; an answer is
-              octets, or a function of the session and the line that gives them
+              octets, or a function of the session and the line that gives them;
+              b".": after the content, which is not kept unless it begins with 2
 
 A Session has: peer (the client's address), tls (None or (protocol, cipher)), name
 (what SNI said), certificate (the client's, a dictionary, or None), login (who logged
@@ -170,9 +171,18 @@ class Session:
             if not data:
                 raise EOFError
             text += data[1:] if data.startswith(b".") else data
-        self.server.messages.append(
-            Message(self, self.sender, self.recipients, text))
-        self.say(b"250 2.0.0 taken\r\n")
+        self.take(text)
+
+    def take(self, text):
+        answer = self.server.script.get(b".")
+        if callable(answer):
+            answer = answer(self, text)
+        if answer is None:
+            answer = b"250 2.0.0 taken\r\n"
+        if answer.startswith(b"2"):
+            self.server.messages.append(
+                Message(self, self.sender, self.recipients, text))
+        self.say(answer)
 
     def do_bdat(self, line):
         """One chunk is one message: LAST is demanded."""
@@ -183,9 +193,7 @@ class Session:
         if last != b"LAST" or not self.recipients:
             self.say(b"503 5.5.1 not so\r\n")
             return
-        self.server.messages.append(
-            Message(self, self.sender, self.recipients, text))
-        self.say(b"250 2.0.0 taken\r\n")
+        self.take(text)
 
     def do_starttls(self, line):
         server = self.server

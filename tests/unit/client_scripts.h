@@ -176,8 +176,8 @@ static const struct row ROWS[] = {
 		CLIENT_OK, CLIENT_OK, "DF", "452 too many", NULL, 0, 0, 0},
 	{"SMTPUTF8 is not offered", PLAIN ">QUIT\n", CLIENT_OK, CLIENT_OK, "FF",
 		"5.6.7", NULL, 1, 0, 0},
-	{"TLS is demanded", FULL ">QUIT\n", CLIENT_OK, CLIENT_OK, "F", "5.7.30",
-		NULL, 0, 1, 0},
+	{"TLS is demanded", FULL ">QUIT\n", CLIENT_OK, CLIENT_NEXT_HOST, "T",
+		"5.7.30", NULL, 0, 1, 0},
 	{"8bit without 8BITMIME",
 		PLAIN MAIL OK TO(0) OK ">DATA\n" GO ">\xe4\n>.\n" OK ">QUIT\n",
 		CLIENT_OK, CLIENT_OK, "R", "250", "\xe4\n", 0, 0, 0},
@@ -187,6 +187,45 @@ static const struct row ROWS[] = {
 	{"a dot alone, without an end",
 		PLAIN MAIL OK TO(0) OK ">DATA\n" GO ">..\n>.\n" OK ">QUIT\n",
 		CLIENT_OK, CLIENT_OK, "R", "250", ".", 0, 0, 0},
+};
+
+/* Refusals over IPv6 where there is an address of IPv4. */
+struct disliked_row {
+	const char *script;
+	enum client_result send;
+	const char *results;
+};
+
+static const struct disliked_row DISLIKED_ROWS[] = {
+	{PLAIN MAIL "<550 5.7.25 no PTR\n>QUIT\n", CLIENT_NEXT_HOST, "TT"},
+	{PIPE MAIL TO(0) TO(1) ">DATA\n"
+			       "<554 5.7.1 a\n<503 b\n<503 c\n"
+			       "<503 d\n>QUIT\n",
+		CLIENT_NEXT_HOST, "TT"},
+	{PLAIN MAIL OK TO(0) "<550 5.7.1 a\n" TO(1) "<554 5.7.0 b\n>QUIT\n",
+		CLIENT_NEXT_HOST, "TT"},
+	{PIPE MAIL TO(0) TO(1) ">DATA\n" OK "<550 5.7.1 a\n<550 5.7.1 b\n" GO
+			       ">.\n<554 nobody\n>QUIT\n",
+		CLIENT_NEXT_HOST, "TT"},
+	/* who is told, is told */
+	{PLAIN MAIL OK TO(0) "<550 5.1.1 a\n" TO(1) "<550 5.7.1 b\n>QUIT\n",
+		CLIENT_NEXT_HOST, "FT"},
+	/* the address is liked: it is that recipient */
+	{PLAIN MAIL OK TO(0) OK TO(1) "<550 5.7.1 b\n>DATA\n" GO BODY OK
+				      ">QUIT\n",
+		CLIENT_OK, "RF"},
+	/* at the end, what names the address alone */
+	{PLAIN MAIL OK TO(0) OK TO(1) OK ">DATA\n" GO BODY
+					 "<550 5.7.26 no SPF, no DKIM\n>QUIT\n",
+		CLIENT_NEXT_HOST, "TT"},
+	{PLAIN MAIL OK TO(0) OK TO(1) OK ">DATA\n" GO BODY
+					 "<550 5.7.1 spam\n>QUIT\n",
+		CLIENT_OK, "FF"},
+	/* not by policy, not for good, not in so many words */
+	{PLAIN MAIL "<550 5.1.8 a\n>QUIT\n", CLIENT_OK, "FF"},
+	{PLAIN MAIL "<451 4.7.1 a\n>QUIT\n", CLIENT_OK, "DD"},
+	{PLAIN MAIL "<550 blocked\n>QUIT\n", CLIENT_OK, "FF"},
+	{PLAIN MAIL "<553 5.7.1 a\n>QUIT\n", CLIENT_OK, "FF"},
 };
 
 #endif

@@ -247,6 +247,67 @@ test_scripts(void **state)
 		run_row(&ROWS[i]);
 }
 
+static void
+run_disliked(const struct disliked_row *row, int has_v4)
+{
+	struct scene *scene = open_scene(row->script, 2, CONTENT);
+	struct client *client = &scene->client;
+
+	assert_int_equal(CLIENT_OK, client_greet(client, "me.test"));
+	client->has_v4 = has_v4;
+	enum client_result result =
+		client_send_message(client, &scene->message);
+	assert_int_equal(has_v4 ? row->send : CLIENT_OK, result);
+	if (has_v4)
+		assert_string_equal(row->results, scene->told.letter);
+	else
+		assert_null(strchr(scene->told.letter, 'T'));
+	assert_int_equal(result == CLIENT_NEXT_HOST ? CLIENT_ASIDE_POLICY
+						    : CLIENT_ASIDE_NONE,
+		client->aside);
+	if (result == CLIENT_NEXT_HOST) {
+		assert_int_equal(OUTCOME_FAILED, client->outcome);
+		assert_non_null(strstr(client->text, " 5.7."));
+	}
+	client_quit(client);
+	close_scene(scene, row->script);
+}
+
+static void
+test_disliked(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < LENGTH(DISLIKED_ROWS); i++) {
+		run_disliked(&DISLIKED_ROWS[i], 1);
+		run_disliked(&DISLIKED_ROWS[i], 0);
+	}
+}
+
+/* Who comes before the first that is accepted is asked about once more. */
+static void
+test_liked_after_all(void **state)
+{
+	struct scene *scene = open_scene(
+		PLAIN MAIL OK TO(0) "<550 5.7.1 a\n" TO(1) OK
+		">DATA\n" GO BODY OK MAIL OK TO(0) "<550 5.7.1 a\n>QUIT\n",
+		2, CONTENT);
+
+	(void)state;
+	assert_int_equal(CLIENT_OK, client_greet(&scene->client, "me.test"));
+	for (int round = 0; round < 2; round++) {
+		scene->client.has_v4 = 1;
+		assert_int_equal(CLIENT_OK,
+			client_send_message(&scene->client, &scene->message));
+		assert_string_equal(
+			round == 0 ? "TR" : "FR", scene->told.letter);
+		assert_int_equal(round == 0, scene->message.again);
+	}
+	client_quit(&scene->client);
+	close_scene(scene, "liked after all");
+}
+
 /* What one transaction leaves over goes into the next, and another message
  * follows after RSET where one is needed. */
 static void
@@ -437,6 +498,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
+		cmocka_unit_test(test_disliked),
+		cmocka_unit_test(test_liked_after_all),
 		cmocka_unit_test(test_again_and_next),
 		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_content),

@@ -11,7 +11,6 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-import queuefile as q
 from certificates import Authority, self_signed
 from instance import BUILD
 from routed import Routed
@@ -235,18 +234,6 @@ def client_certificate():
                "one that is not there defers", line)
 
 
-def inject_requiretls(domain):
-    """Puts a message into the queue as a server does that took REQUIRETLS."""
-    plain = q.record("P", bytes(4) + q.text(""))
-    wanted = q.record("P", bytes([0, 0, 1, 0]) + q.text(""))
-    content = b"Subject: x\n\nx\n"
-    tail = q.envelope("a@x.test", [f"b@{domain}"]).replace(plain, wanted)
-    octets = q.message("a@x.test", [f"b@{domain}"], content, tail=tail)
-    name = q.ident()
-    host.put("incoming/" + name, octets)
-    host.ring("incoming/" + name)
-
-
 def requiretls():
     """RFC 8689 on the way out."""
     good = authority.issue("mx.test")
@@ -267,8 +254,8 @@ def requiretls():
     later = host.route(broken)
     host.load()
     for _, _, _, domain in rows:
-        inject_requiretls(domain)
-    inject_requiretls(later)
+        host.inject_requiretls(domain)
+    host.inject_requiretls(later)
     for server, words, arrives, domain in rows:
         name = f"REQUIRETLS, {words or 'no words'}, {bool(server.tls)}"
         line = host.result(domain, "success|failure")
@@ -306,13 +293,13 @@ def requiretls_in_clear():
     broken = Server(tls=good, handshake="close", extensions=["REQUIRETLS"])
     both = host.route(broken)
     host.load()
-    inject_requiretls(not_now)
+    host.inject_requiretls(not_now)
     line = host.result(not_now)
     tap.ok("deferral: 454" in line,
            "REQUIRETLS, STARTTLS refused for now: waits", line or host.logs())
     host.inject(both)
     went("REQUIRETLS, another message before", broken, both, False, "taken")
-    inject_requiretls(both)
+    host.inject_requiretls(both)
     line = host.result(both, number=2)
     tap.ok("deferral: 4." in line and "handshake failed" in line,
            "REQUIRETLS, a connection in clear stands: waits", line)
@@ -335,7 +322,7 @@ def without_service():
     with Server(tls=pair, after_tls=["REQUIRETLS"]) as three:
         verify = host.route(three, "name=mx.test")
         host.load()
-        inject_requiretls(verify)
+        host.inject_requiretls(verify)
         waits("no tls-client, REQUIRETLS", three, verify,
               "no TLS to be had here")
     host.turn("tls-client", True)

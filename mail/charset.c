@@ -141,6 +141,8 @@ charset_to_utf8(
 	iconv_t way = (iconv_t)-1;
 	int result;
 
+	if (len == 0)
+		return 0;
 	if (strcasecmp(real, "utf-8") == 0)
 		return append_utf8(text, len, into);
 	if (strcasecmp(real, "windows-1252") != 0 ||
@@ -209,6 +211,8 @@ void
 charset_print(FILE *file, const char *charset, const char *text, size_t len,
 	int lines)
 {
+	if (len == 0)
+		return;
 	const char *end = text + len;
 	iconv_t way = (iconv_t)-1;
 	stralloc piece = STRALLOC_ZERO;

@@ -285,7 +285,8 @@ make_part(const char *type, const char *octets, size_t len,
 	char *word = g_strndup(type, strcspn(type, "/"));
 	GMimePart *part =
 		g_mime_part_new_with_type(word, type + strcspn(type, "/") + 1);
-	GMimeStream *stream = g_mime_stream_mem_new_with_buffer(octets, len);
+	GMimeStream *stream =
+		g_mime_stream_mem_new_with_buffer(len > 0 ? octets : "", len);
 	GMimeDataWrapper *content = g_mime_data_wrapper_new_with_stream(
 		stream, GMIME_CONTENT_ENCODING_DEFAULT);
 

@@ -149,8 +149,9 @@ draft_text(const char *text, size_t len, stralloc *into)
 {
 	size_t i, start = 0;
 
-	if (!utf8_valid(text, len) ||
-		(len > 0 && memchr(text, 0, len) != NULL)) {
+	if (len == 0)
+		return 0;
+	if (!utf8_valid(text, len) || memchr(text, 0, len) != NULL) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -169,7 +170,7 @@ draft_text(const char *text, size_t len, stralloc *into)
 		memcpy(into->s + into->len, text + start, len - start);
 		into->len += len - start;
 	}
-	if (len > 0 && text[len - 1] != '\n')
+	if (text[len - 1] != '\n')
 		into->s[into->len++] = '\n';
 	return 0;
 }

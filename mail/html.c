@@ -425,6 +425,8 @@ take_characters(struct state *state)
 int
 html_to_text(const char *html, size_t len, stralloc *into)
 {
+	if (len == 0)
+		return 0;
 	struct state state = {.at = html,
 		.end = html + len,
 		.into = into,

@@ -11,6 +11,7 @@
 #include "mail/charset.h"
 #include "mail/harm.h"
 #include "mail/html.h"
+#include "mail/words.h"
 
 void
 message_library_start(void)
@@ -385,14 +386,20 @@ int
 message_decode(const char *name, const char *body, size_t len, stralloc *into)
 {
 	struct field field = {.body = body, .body_len = len};
+	stralloc joined = STRALLOC_ZERO;
 	char *text = malloc(len + 1), *made;
 	int result;
 
 	if (text == NULL)
 		return -1;
-	field_unfold(&field, text, len + 1);
-	made = decode(name, text);
+	result = words_join(text, field_unfold(&field, text, len + 1), &joined);
 	free(text);
+	if (result < 0 || !stralloc_append(&joined, 0)) {
+		stralloc_free(&joined);
+		return -1;
+	}
+	made = decode(name, joined.s);
+	stralloc_free(&joined);
 	if (made == NULL)
 		return 0;
 	result = charset_to_utf8(made, strlen(made), NULL, into);

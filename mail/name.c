@@ -5,6 +5,10 @@
 #include <strings.h>
 #include "lib/utf8.h"
 
+/* More of a name is not looked at, but its end. */
+#define LONG_OCTETS 400
+#define TAIL_OCTETS 12
+
 /* The first of a type is the extension that it gets. */
 static const struct {
 	const char *extension, *type;
@@ -110,8 +114,7 @@ trim(char *name, size_t length)
 	return length;
 }
 
-/* Copies with bad characters replaced; the name may be four times the room, for
- * its extension is at its end. */
+/* Copies with bad characters replaced. */
 static size_t
 clean(char *into, size_t room, const char *wanted)
 {
@@ -150,7 +153,7 @@ size_t
 name_for_file(char into[NAME_MAX_OCTETS + 1], const char *wanted,
 	const char *type, unsigned number)
 {
-	char buffer[4 * NAME_MAX_OCTETS];
+	char buffer[4 * NAME_MAX_OCTETS], shorter[LONG_OCTETS + 1];
 	const char *at, *start = wanted;
 	size_t length, extension, tail;
 
@@ -162,6 +165,13 @@ name_for_file(char into[NAME_MAX_OCTETS + 1], const char *wanted,
 		return invent(into, type, number);
 	while (*start == ' ')
 		start++;
+	/* Of one that is much too long, the beginning and the extension. */
+	if (strlen(start) > LONG_OCTETS) {
+		memcpy(shorter, start, LONG_OCTETS - TAIL_OCTETS);
+		memcpy(shorter + LONG_OCTETS - TAIL_OCTETS,
+			start + strlen(start) - TAIL_OCTETS, TAIL_OCTETS + 1);
+		start = shorter;
+	}
 	length = clean(buffer, sizeof(buffer), start);
 	length = trim(buffer, length);
 	if (length == 0 || strspn(buffer, "_. ") == length)

@@ -83,7 +83,8 @@ flow_next_tag(struct flows *flows, struct flow *sender)
 static bool
 has_turn(const struct flow *flow)
 {
-	if (flow->ready.count == 0 || flow->state == FLOW_DOWN)
+	if (flow->ready.count == 0 || flow->state == FLOW_DOWN ||
+		flow->is_stalled)
 		return false;
 	return flow->out < (flow->state == FLOW_PROBING ? 1 : flow->window);
 }

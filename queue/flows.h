@@ -47,6 +47,8 @@ struct flow {
 	struct heap ready;     /* of a destination: picks, by class, then tag */
 	struct heap_item turn; /* among the flows that may hand out a job */
 	unsigned out, window;
+	bool is_stalled; /* remote has not reached it yet: no more jobs, and
+			    those that are out hold nobody up */
 	enum flow_state state;
 	unsigned failures;
 	char *name;	  /* owned: of a destination, for people; or NULL */

@@ -15,6 +15,8 @@
 /* A channel gets so many jobs for each that it does at one time, so that it has
  * the next at hand. */
 #define AHEAD 2
+/* Jobs that may be out to stalled destinations, for each that may be to others. */
+#define STALLED_EACH 10
 
 struct job_slot *
 jobs_add_slot(struct message *message)
@@ -170,12 +172,31 @@ hand_out(struct runner *runner, struct pick *pick)
 }
 
 void
+jobs_stall(struct runner *runner, const char *dest)
+{
+	const int64_t most =
+		runner->settings.concurrencyremote * AHEAD * STALLED_EACH;
+	struct flow *flow = layout_dest_is_valid(dest, strlen(dest))
+				    ? flows_find(&runner->flows, dest)
+				    : NULL;
+
+	if (flow == NULL || flow->channel != CHANNEL_REMOTE ||
+		flow->is_stalled || flow->out == 0 ||
+		runner->jobs_stalled + flow->out > most)
+		return;
+	flow->is_stalled = true;
+	runner->jobs_stalled += flow->out;
+	(void)flow_turn(&runner->flows, flow);
+}
+
+void
 jobs_hand_out(struct runner *runner)
 {
 	const struct runner_settings *settings = &runner->settings;
 	const int64_t most[] = {
 		[CHANNEL_LOCAL] = settings->concurrencylocal * AHEAD,
-		[CHANNEL_REMOTE] = settings->concurrencyremote * AHEAD,
+		[CHANNEL_REMOTE] = settings->concurrencyremote * AHEAD +
+				   runner->jobs_stalled,
 	};
 
 	for (int channel = CHANNEL_LOCAL; channel <= CHANNEL_REMOTE;

@@ -19,6 +19,7 @@
 #define QUEUE_HELD "held"
 #define QUEUE_DOUBTFUL "doubtful"
 #define QUEUE_REQUESTS "requests"
+#define QUEUE_STALLED "stalled" /* only in wake-ups: before a destination */
 #define QUEUE_JOBS_LOCAL "jobs/local"
 #define QUEUE_JOBS_REMOTE "jobs/remote"
 #define QUEUE_WAKE_RUNNER "wake/runner"

@@ -191,6 +191,10 @@ end_slot(struct runner *runner, struct message *message, struct job_slot *slot,
 	slot->flow = NULL;
 	message->jobs_out--;
 	runner->jobs_out[slot->channel]--;
+	if (flow->is_stalled) {
+		flow->is_stalled = false;
+		runner->jobs_stalled -= flow->out;
+	}
 	flow->out--;
 	history_status(runner);
 	if (job != NULL) {

@@ -111,6 +111,10 @@ take_line(void *context, const char *line)
 			requests_take(runner, line + 9);
 		return;
 	}
+	if (strncmp(line, QUEUE_STALLED "/", sizeof QUEUE_STALLED) == 0) {
+		jobs_stall(runner, line + sizeof QUEUE_STALLED);
+		return;
+	}
 	if (strncmp(line, "retry/", 6) == 0) {
 		retries_take(runner, line + 6);
 		return;

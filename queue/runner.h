@@ -165,8 +165,9 @@ struct runner {
 	unsigned waiting_open;	  /* folders that flows keep open */
 	unsigned long deliveries; /* counter, for the log */
 	unsigned jobs_out[2];	  /* by enum channel */
-	unsigned outcomes;	  /* not committed yet */
-	int64_t commit_ms;	  /* deadline of the next commit, or NEVER */
+	unsigned jobs_stalled; /* of the remote ones: out to flows that are */
+	unsigned outcomes;     /* not committed yet */
+	int64_t commit_ms;     /* deadline of the next commit, or NEVER */
 
 	struct walk new, due; /* incoming/, and one bucket */
 	uint64_t *bucket;     /* owned: minutes that are due, ascending */
@@ -321,6 +322,10 @@ int message_join(struct message *message, struct flow *flow);
 
 /* Hands out ready work as far as the channels may have more. */
 void jobs_hand_out(struct runner *runner);
+
+/* remote says that it has not reached the destination yet: what is out to it does
+ * not count, and it gets no more, until it is heard of again. */
+void jobs_stall(struct runner *runner, const char *dest);
 
 /* A new slot of the message, zeroed; NULL without memory. */
 struct job_slot *jobs_add_slot(struct message *message);

@@ -13,14 +13,25 @@
 #include "lib/role.h"
 #include "queue/job_check.h"
 #include "queue/job_file.h"
+#include "queue/limits.h"
 #include "remote/remote.h"
 
-/* Jobs that a worker has before it, so that it never waits for the next. */
+/* Jobs that a worker has before it, so that it never waits for the next; where there
+ * are several workers each job takes long, and the next may as well wait for
+ * whoever is free first. */
 #define AHEAD 2
+/* A connection that is to come at all is there by then, nearly always. */
+#define STALL_MS 250
+/* Of so many workers one is only for a destination that has none: a slow one with
+ * much mail does not get all. */
+#define KEPT_FREE 8
+/* Workers that may be stalled, for each that may be at work. */
+#define STALLED_EACH 10
 /* A job whose worker died so often is deferred. */
 #define DEATHS_MAX 3
-/* A destination gets one more worker when a job has waited so long for those
- * that it has: a fast one never needs a second connection. */
+/* A destination gets one more worker when a job has waited so long, divided by
+ * their number, for those that it has: a fast one never needs a second connection,
+ * and a slow one soon has as many as there are jobs. */
 #define PATIENCE_MS 250
 
 /*
@@ -119,6 +130,7 @@ start_worker(struct remote *remote, struct destination *destination)
 		return NULL;
 	}
 	line->socket = ends[0];
+	line->told_ms = deadline_after_ms(STALL_MS);
 	line->next = destination->line;
 	destination->line = line;
 	remote->workers++;
@@ -168,21 +180,26 @@ end_line(struct remote *remote, struct destination *destination,
 	while (*link != line)
 		link = &(*link)->next;
 	*link = line->next;
+	remote->stalled -= line->is_stalled;
+	remote->workers--;
 	close(line->socket);
 	free(line);
-	remote->workers--;
 }
 
 /* Ends a worker that has nothing to do, so that another destination may have
- * one. False: all are at work. */
+ * one; if that has none, also one that just could get work. False: all are at
+ * work. */
 static bool
-make_place(struct remote *remote)
+make_place(struct remote *remote, bool has_none)
 {
 	for (struct destination *destination = remote->first; destination;
 		destination = destination->next)
 		for (struct line *line = destination->line; line;
 			line = line->next)
-			if (line->sent == 0 && destination->first == NULL) {
+			if (line->sent == 0 &&
+				(destination->first == NULL ||
+					(has_none && destination->line->next !=
+							     NULL))) {
 				end_line(remote, destination, line);
 				return true;
 			}
@@ -246,9 +263,13 @@ static void
 feed(struct remote *remote, struct destination *destination)
 {
 	struct waiting *job = first_unsent(destination);
+	unsigned ahead =
+		destination->line != NULL && destination->line->next != NULL
+			? 1
+			: AHEAD;
 
 	/* first those that have nothing to do at all */
-	for (unsigned most = 1; most <= AHEAD; most++)
+	for (unsigned most = 1; most <= ahead; most++)
 		for (struct line *line = destination->line;
 			line != NULL && job != NULL; line = line->next)
 			while (job != NULL && line->sent < most) {
@@ -257,6 +278,44 @@ feed(struct remote *remote, struct destination *destination)
 					break;
 				job = first_unsent(destination);
 			}
+}
+
+/* Whether one more worker could do any good: where the first has not come through,
+ * another would not either. */
+static bool
+is_reached(const struct destination *destination)
+{
+	const struct line *line = destination->line;
+
+	while (line != NULL && !line->has_reached)
+		line = line->next;
+	return line != NULL;
+}
+
+/* When the job may have one more worker. */
+static int64_t
+patience_ends(const struct destination *destination, const struct waiting *job)
+{
+	int64_t lines = 0;
+
+	for (const struct line *line = destination->line; line;
+		line = line->next)
+		lines++;
+	return lines == 0 ? 0 : job->since_ms + PATIENCE_MS / lines;
+}
+
+/* Whether a destination that has a worker, or none, may have one more. */
+static bool
+may_start(struct remote *remote, bool has_none)
+{
+	int64_t most = remote->settings.workers;
+
+	if (!has_none)
+		most -= most / KEPT_FREE;
+	if (remote->workers < WORKERS_MAX &&
+		remote->workers - remote->stalled < most)
+		return true;
+	return make_place(remote, has_none);
 }
 
 /* Sees to one destination. Returns when it may need another worker, or NEVER. */
@@ -269,11 +328,12 @@ see_to(struct remote *remote, struct destination *destination)
 
 		if (job == NULL)
 			return DEADLINE_NEVER;
-		if (destination->line != NULL &&
-			deadline_now_ms() < job->since_ms + PATIENCE_MS)
-			return job->since_ms + PATIENCE_MS;
-		if (remote->workers >= remote->settings.workers &&
-			!make_place(remote))
+		if (destination->line != NULL && !is_reached(destination))
+			return DEADLINE_NEVER;
+		int64_t end_ms = patience_ends(destination, job);
+		if (deadline_now_ms() < end_ms)
+			return end_ms;
+		if (!may_start(remote, destination->line == NULL))
 			return DEADLINE_NEVER; /* the next that ends will do */
 		if (start_worker(remote, destination) == NULL)
 			return DEADLINE_NEVER;
@@ -285,12 +345,50 @@ see_to(struct remote *remote, struct destination *destination)
 	}
 }
 
+/* Notes whose workers are stalled. Returns when the next one may be, or NEVER. */
+static int64_t
+note_stalled(struct remote *remote, struct destination *destination)
+{
+	int64_t most = remote->settings.workers * STALLED_EACH;
+	int64_t again_ms = DEADLINE_NEVER;
+	char words[WAKEUP_LINE_MAX + 1];
+
+	for (struct line *line = destination->line; line; line = line->next) {
+		if (line->has_reached || line->sent == 0)
+			continue;
+		if (deadline_left_ms(line->told_ms) == 0 &&
+			(line->is_stalled || remote->stalled < most)) {
+			remote->stalled += !line->is_stalled;
+			line->is_stalled = true;
+			/* again later, for a runner that has started anew */
+			line->told_ms = deadline_after_ms(SWEEP_S * 1000);
+			snprintf(words, sizeof words, QUEUE_STALLED "/%s",
+				destination->dest);
+			wakeup_ring(&remote->runner, remote->queue, words);
+		}
+		/* one that is over: there are too many, until one ends */
+		if (deadline_left_ms(line->told_ms) > 0 &&
+			line->told_ms < again_ms)
+			again_ms = line->told_ms;
+	}
+	return again_ms;
+}
+
 int64_t
 lines_work(struct remote *remote)
 {
 	int64_t again_ms = DEADLINE_NEVER;
 	struct destination *next;
 
+	for (struct destination *one = remote->first; one; one = one->next) {
+		int64_t due_ms = note_stalled(remote, one);
+		if (due_ms < again_ms)
+			again_ms = due_ms;
+	}
+	/* those without a worker come first */
+	for (struct destination *one = remote->first; one; one = one->next)
+		if (one->line == NULL)
+			(void)see_to(remote, one);
 	for (struct destination *destination = remote->first; destination;
 		destination = next) {
 		next = destination->next;
@@ -325,40 +423,58 @@ take_note(
 		(long long)(dead->until_ms - dead->failed_ms) / 1000);
 }
 
+union record {
+	struct task task;
+	struct kept_note kept;
+	struct dead_note dead;
+	uint32_t reached;
+};
+
+/* Takes in a record that is a note. False: it is none. */
+static bool
+hear_note(struct remote *remote, const struct destination *destination,
+	struct line *line, const union record *record, size_t length)
+{
+	struct dead_note dead;
+	struct mx_list list;
+
+	if (kept_read(record, length, &list) == 0) {
+		kept_put(&remote->kept, destination->dest, &list,
+			deadline_now_ms());
+	} else if (dead_read(record, length, &dead) == 0) {
+		take_note(remote, line, &dead);
+	} else if (length == sizeof record->reached &&
+		   record->reached == WORKER_REACHED) {
+		remote->stalled -= line->is_stalled;
+		line->is_stalled = false;
+		line->has_reached = true;
+	} else {
+		return false;
+	}
+	return true;
+}
+
 void
 lines_hear(struct remote *remote, struct destination *destination,
 	struct line *line)
 {
-	union {
-		struct task task;
-		struct kept_note note;
-		struct dead_note dead;
-	} record;
-	struct dead_note dead;
-	struct mx_list list;
-	struct task task;
+	union record record;
 	ssize_t got = recv(
 		line->socket, &record, sizeof record, MSG_DONTWAIT | MSG_TRUNC);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got > 0 && kept_read(&record, (size_t)got, &list) == 0) {
-		kept_put(&remote->kept, destination->dest, &list,
-			deadline_now_ms());
+	if (got > 0 && (size_t)got <= sizeof record &&
+		hear_note(remote, destination, line, &record, (size_t)got))
 		return;
-	}
-	if (got > 0 && dead_read(&record, (size_t)got, &dead) == 0) {
-		take_note(remote, line, &dead);
-		return;
-	}
-	memcpy(&task, &record.task, sizeof task);
-	if (got != (ssize_t)sizeof task ||
-		memchr(task.name, 0, sizeof task.name) == NULL) {
+	const struct task *task = &record.task;
+	if (got != (ssize_t)sizeof *task ||
+		memchr(task->name, 0, sizeof task->name) == NULL) {
 		end_line(remote, destination, line);
 		return;
 	}
 	for (struct waiting *job = destination->first; job; job = job->next)
-		if (job->line == line && strcmp(job->name, task.name) == 0) {
+		if (job->line == line && strcmp(job->name, task->name) == 0) {
 			remote_drop_job(remote, destination, job);
 			break;
 		}

@@ -40,8 +40,11 @@ struct remote_settings {
 struct line {
 	struct line *next;
 	int socket;
-	unsigned sent;	/* jobs that it has */
-	unsigned notes; /* struct dead_note that came */
+	unsigned notes;	  /* struct dead_note that came */
+	unsigned sent;	  /* jobs that it has */
+	bool has_reached; /* a host: it has, or has had, a connection */
+	bool is_stalled;  /* it has not, for too long to be waited for */
+	int64_t told_ms;  /* then the runner is told (again); monotonic */
 };
 
 struct waiting {
@@ -75,6 +78,7 @@ struct remote {
 	struct dead_table dead;
 	struct dead_ask ask;
 	unsigned jobs, workers;
+	unsigned stalled; /* of the workers; they do not count */
 	bool has_backlog; /* there was no room for a job */
 };
 
@@ -99,8 +103,11 @@ void remote_sweep(struct remote *remote);
 
 /*
  * Gives every destination with work a worker, or one more if its work has waited
- * for a while, as far as there may be more; and every worker its work. Returns
- * when it is to be called again, if nothing happens before.
+ * for a while, as far as there may be more; and every worker its work. A worker
+ * that has not reached anybody after STALL_MS does not count against the limit any
+ * more, and the runner is told to give other destinations work: a host that does
+ * not answer costs nobody else his turn. Returns when it is to be called again, if
+ * nothing happens before.
  */
 int64_t lines_work(struct remote *remote);
 

@@ -19,6 +19,7 @@ struct worker {
 	struct reach *way;
 	struct wakeup_writer *runner;
 	int parent;
+	bool has_reached; /* a host; the parent knows */
 };
 
 /* A job in hand. */
@@ -52,6 +53,18 @@ result_for_rest(struct sending *sending, enum outcome outcome, const char *text)
 }
 
 /* --- one message --- */
+
+/* Tells the parent that there is a connection: it counts from now on. */
+static void
+tell_reached(struct worker *worker)
+{
+	const uint32_t reached = WORKER_REACHED;
+
+	if (!worker->has_reached)
+		worker->has_reached =
+			send(worker->parent, &reached, sizeof reached,
+				MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+}
 
 static bool
 anybody_is_left(const struct sending *sending)
@@ -115,6 +128,7 @@ send_message(struct worker *worker, struct sending *sending)
 			give_up(way, sending);
 			return;
 		}
+		tell_reached(worker);
 		switch (client_send_message(&way->client, &sending->message)) {
 		case CLIENT_OK:
 			way->is_used = true;

@@ -9,7 +9,8 @@
  * with the job file (locked, open for appending) and the message file beside it.
  * When a job has its end record the worker rings the runner and sends the task
  * back, without descriptors; before that, if it has asked the DNS, a struct kept_note
- * of what that said. It ends when the parent closes, or when nothing came
+ * of what that said. When its first connection is open it says so with WORKER_REACHED,
+ * a record of these four octets. It ends when the parent closes, or when nothing came
  * for WORKER_IDLE_MS.
  */
 
@@ -17,7 +18,8 @@
 #include "queue/wakeup.h"
 #include "remote/reach.h"
 
-#define WORKER_MAGIC 0x6b72776bu /* "krwk" */
+#define WORKER_MAGIC 0x6b72776bu   /* "krwk" */
+#define WORKER_REACHED 0x6b727772u /* "krwr" */
 #define WORKER_IDLE_MS 2000
 
 struct task {

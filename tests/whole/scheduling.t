@@ -105,7 +105,7 @@ def burst():
     tap.ok("ann to the same" in slow.subjects, "another sender is served")
     tap.ok(left > 50, f"while {left} of the burst were still to be sent "
            f"({took:.1f} s)")
-    tap.ok(2 <= slow.peak <= 10,
+    tap.ok(2 <= slow.peak <= 20,
            f"a slow destination gets several connections, {slow.peak}")
     tap.ok(quick.peak == 1, "a quick one gets one", quick.peak)
     slow.delay_s = 0

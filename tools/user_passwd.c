@@ -20,6 +20,17 @@
 
 #define WHY_MAX 600
 
+static bool
+is_alias(const struct home *home, const char *address)
+{
+	char path[HOME_NAME_MAX];
+	struct account account;
+
+	return account_virtual(home_path(home, "users/accounts.cdb", path),
+		       address, &account) == ACCOUNT_FOUND &&
+	       account.kind == ACCOUNT_ALIAS;
+}
+
 static int
 change(const struct home *home, const char *address, const char *password,
 	enum users_keeping keeping, char why[WHY_MAX])
@@ -32,6 +43,10 @@ change(const struct home *home, const char *address, const char *password,
 	int has = users_has(&users, address, why, WHY_MAX);
 	if (has == 0) {
 		snprintf(why, WHY_MAX, "%s is not an account", address);
+		status = STATUS_MISUSE;
+	} else if (has > 0 && is_alias(home, address)) {
+		snprintf(why, WHY_MAX,
+			"%s is an alias: nobody logs in by its name", address);
 		status = STATUS_MISUSE;
 	} else if (has > 0 && users_put_password(&users, address, password,
 				      keeping, why, WHY_MAX) == 0) {

@@ -207,6 +207,8 @@ def refused(host):
                           ("--copy", "yes"), ("--login", "no")):
         ended(host.run("user-set", option, value, "odd@v.test"), 100,
               "odd@v.test is an alias", f"an alias has no {option}")
+    ended(host.run("user-passwd", "odd@v.test", input=b"p\n"), 100,
+          "is an alias", "nor a password")
     ended(host.run("user-set", "--forward", "ann@v.test", "odd@v.test"), 0, "",
           "it has targets")
     ended(host.run("user-import", input=host.run("user-export").stdout), 0, "",

@@ -70,7 +70,9 @@ add(struct search *search, const char *kind, const char *key, const char *dash,
 	snprintf(new->dash, sizeof new->dash, "%s", dash);
 	snprintf(new->extension, sizeof new->extension, "%s", extension);
 	new->proof = proof;
-	new->has_quota = false;
+	/* what several have, or one elsewhere, is nobody's mailbox */
+	new->may_be_full = search->book->counts_all &&proof ==
+			   CANDIDATE_CERTAIN &&*kind != 'e';
 }
 
 /* Whether the last candidate ends the list. */
@@ -165,10 +167,11 @@ try_virtual(struct search *search, const char *local, const char *extension)
 		is_whole ? "" : extension,
 		is_whole ? CANDIDATE_CERTAIN : CANDIDATE_LOOKUP);
 	/* one with targets may keep nothing */
-	found->candidate[found->count - 1].has_quota =
+	found->candidate[found->count - 1].may_be_full =
 		is_whole && account.kind == ACCOUNT_MAILBOX &&
 		account.targets[0] == 0 &&
-		(account.quota_octets > 0 || account.quota_messages > 0);
+		(account.quota_octets > 0 || account.quota_messages > 0 ||
+			search->book->counts_all);
 	return 0;
 }
 

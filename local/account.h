@@ -51,7 +51,7 @@ struct candidate {
 	char dash[4];
 	char extension[ADDRESS_LOCAL_MAX + 1];
 	enum candidate_proof proof;
-	bool has_quota; /* the warden may know that it is full */
+	bool may_be_full; /* the warden may know that it is full */
 };
 
 struct candidates {
@@ -68,6 +68,7 @@ struct address_book {
 	struct cdbkept assign, aliases;
 	char delimiters[16];
 	bool has_outside;
+	bool counts_all; /* a mailbox without a quota here may have its own */
 };
 
 /* Who wants to hear of each step; file and line are where it was decided, file ""

@@ -109,18 +109,18 @@ into_maildir(struct work *work, const char *path, bool create)
 	uint64_t octets = work->message.octets + strlen(work->message.trace);
 	int counted, result = 0;
 
-	if (delivery_check_room(work->settings, work->folder, work->account,
+	if (delivery_take_room(work->settings, work->folder, work->account,
 		    path, octets, &counted, work->report) < 0)
 		return -1;
 	if (maildir_deliver(work->folder, path, create, &work->message,
 		    work->folders, text) != OUTCOME_DELIVERED) {
 		result = delivery_report(
 			work->report, OUTCOME_DEFERRED, "%s", text);
+		if (counted >= 0)
+			quota_give_back(counted, octets);
 	} else {
 		work->folders++;
 		work->last_folder = path;
-		if (counted >= 0)
-			quota_add(counted, octets);
 	}
 	way_close(counted);
 	return result;

@@ -197,7 +197,7 @@ delivery_report_room(const struct deliver_settings *settings, int home,
 }
 
 int
-delivery_check_room(const struct deliver_settings *settings, int home,
+delivery_take_room(const struct deliver_settings *settings, int home,
 	const struct account *account, const char *path, uint64_t octets,
 	int *counted, struct warden_report *report)
 {
@@ -207,7 +207,7 @@ delivery_check_room(const struct deliver_settings *settings, int home,
 	*counted = is_counted(account, path) ? open_counted(home, account) : -1;
 	if (*counted < 0)
 		return 0; /* there is none, or its delivery says what is wrong */
-	switch (quota_check(*counted, &limit, octets)) {
+	switch (quota_take(*counted, &limit, octets)) {
 	case QUOTA_FITS:
 		return 0;
 	case QUOTA_OVER:

@@ -50,12 +50,12 @@ bool delivery_find_folder(const struct deliver_settings *settings, int home,
 	char path[2 * ACCOUNT_HOME_MAX]);
 
 /*
- * Whether a message of so many octets may go into the Maildir at path: one that is
+ * Takes room for a message of so many octets in the Maildir at path: one that is
  * the account's, or a folder of it, has the account's quota. *counted is the
- * account's Maildir, the caller's to close, or -1: for quota_add. 0, or -1 after a
- * report.
+ * account's Maildir, the caller's to close, or -1: for quota_give_back. 0, or -1
+ * after a report.
  */
-int delivery_check_room(const struct deliver_settings *settings, int home,
+int delivery_take_room(const struct deliver_settings *settings, int home,
 	const struct account *account, const char *path, uint64_t octets,
 	int *counted, struct warden_report *report);
 

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "lib/deadline.h"
 #include "lib/durable.h"
 #include "local/quota.h"
 
@@ -16,6 +18,9 @@
 #define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 /* Of a file that is read at all, in octets. */
 #define READ_MAX 65536
+/* How long another delivery's look is waited for, and how often it is tried. */
+#define LOCK_MS 5000
+#define LOCK_AGAIN_NS (2 * 1000 * 1000)
 
 /* What the file says, or what was counted. */
 struct usage {
@@ -228,8 +233,8 @@ is_over(const struct usage *usage, uint64_t octets)
 	       (limit->messages > 0 && messages >= limit->messages);
 }
 
-enum quota_result
-quota_check(int maildir, const struct quota *limit, uint64_t octets)
+static enum quota_result
+check(int maildir, const struct quota *limit, uint64_t octets)
 {
 	struct usage usage;
 	bool has_limit = limit->octets > 0 || limit->messages > 0;
@@ -255,29 +260,71 @@ bool
 quota_is_full(int maildir, const struct quota *limit)
 {
 	struct usage usage;
+	bool has_limit = limit->octets > 0 || limit->messages > 0;
 
 	return read_file(maildir, &usage) == 1 && usage.is_usable &&
 	       !usage.is_large && !usage.is_old &&
-	       usage.limit.octets == limit->octets &&
-	       usage.limit.messages == limit->messages &&
+	       (!has_limit ||
+		       (usage.limit.octets == limit->octets &&
+			       usage.limit.messages == limit->messages)) &&
 	       is_over(&usage, QUOTA_SMALLEST);
 }
 
-void
-quota_add(int maildir, uint64_t octets)
+/* --- one after the other --- */
+
+/* Whether the Maildir is locked now. It is the user's: who holds the lock for long
+ * harms his own quota, and holds up nothing. */
+static bool
+lock(int maildir)
 {
-	char line[48];
+	const struct timespec pause = {.tv_nsec = LOCK_AGAIN_NS};
+	int64_t deadline_ms = deadline_after_ms(LOCK_MS);
+
+	while (flock(maildir, LOCK_EX | LOCK_NB) < 0) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) ||
+			deadline_left_ms(deadline_ms) == 0)
+			return false;
+		(void)nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
+/* Appends what came or, with a sign, went. Nothing if there is no file. */
+static void
+note(int maildir, const char *sign, uint64_t octets)
+{
+	char line[64];
+	struct stat st;
 	int fd = openat(maildir, FILE_NAME,
 		O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
 
 	if (fd < 0)
 		return;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		int length = snprintf(line, sizeof line, "%s%" PRIu64 " %s1\n",
+			sign, octets, sign);
+		(void)durable_write_all(fd, line, (size_t)length);
 	}
-	int length = snprintf(line, sizeof line, "%" PRIu64 " 1\n", octets);
-	(void)durable_write_all(fd, line, (size_t)length);
 	close(fd);
+}
+
+enum quota_result
+quota_take(int maildir, const struct quota *limit, uint64_t octets)
+{
+	bool is_locked = lock(maildir);
+	enum quota_result result = check(maildir, limit, octets);
+	int saved = errno;
+
+	if (result == QUOTA_FITS)
+		note(maildir, "", octets);
+	if (is_locked)
+		(void)flock(maildir, LOCK_UN);
+	errno = saved;
+	return result;
+}
+
+void
+quota_give_back(int maildir, uint64_t octets)
+{
+	note(maildir, "-", octets);
 }

@@ -36,21 +36,28 @@ enum quota_result {
 
 /*
  * Whether one more message of so many octets may go into the Maildir, an open
- * folder. Without a limit of its own (both 0) that of the file holds, and without a
- * file everything fits.
+ * folder; if so, its line is there when this returns. Without a limit of its own
+ * (both 0) that of the file holds, and without a file everything fits.
+ *
+ * Deliveries that run side by side do this one after the other (flock of the folder,
+ * waited for 5 s at most), so that they do not share what room one of them needs.
+ * The folder must have been opened by the caller, not handed down: the lock is the
+ * descriptor's.
  */
 enum quota_result
-quota_check(int maildir, const struct quota *limit, uint64_t octets);
+quota_take(int maildir, const struct quota *limit, uint64_t octets);
+
+/* Notes that what was taken did not come after all. That its line, or this one, is
+ * lost or stays in a crash does no harm: the file is counted anew from time to
+ * time. */
+void quota_give_back(int maildir, uint64_t octets);
 
 /*
- * Whether the file, made for this limit and fresh enough to be believed, leaves
+ * Whether the file, made for this limit (or, if both are 0, whatever limit it says)
+ * and fresh enough to be believed, leaves
  * less room than QUOTA_SMALLEST octets. Reads that file and nothing else: what is
  * not known is not full.
  */
 bool quota_is_full(int maildir, const struct quota *limit);
-
-/* Notes a message that has come. Nothing if there is no file; failure does no harm,
- * since the file is counted anew from time to time. */
-void quota_add(int maildir, uint64_t octets);
 
 #endif

@@ -47,6 +47,7 @@ static const struct role role = {
 struct resolve_settings {
 	char *me, *delimiters;
 	struct setting_list locals, virtualdomains;
+	int64_t quota_at_rcpt;
 };
 
 static const struct setting settings_table[] = {
@@ -61,6 +62,10 @@ static const struct setting settings_table[] = {
 	{"extensiondelimiters", SETTING_TEXT, "-", 0, 0,
 		offsetof(struct resolve_settings, delimiters),
 		"characters that part a user from an extension"},
+	{"quotaatrcpt", SETTING_SWITCH, "0", 0, 1,
+		offsetof(struct resolve_settings, quota_at_rcpt),
+		"every mailbox's maildirsize is looked at when mail is "
+		"offered"},
 };
 
 /* --- questions --- */
@@ -208,6 +213,7 @@ read_control(struct resolve_server *server, char *why, size_t size)
 			   size) == 0) {
 		account_book_open(&book, &server->home, settings.delimiters,
 			outside[0] != 0);
+		book.counts_all = settings.quota_at_rcpt != 0;
 		account_book_close(&server->book);
 		server->book = book;
 		memcpy(server->outside_path, outside, sizeof outside);

@@ -128,7 +128,7 @@ take(struct resolve_server *server, struct resolve_client *client)
 {
 	tell_candidate(client, "it takes the mail");
 	if (!client->asks_room ||
-		!client->found.candidate[client->at].has_quota ||
+		!client->found.candidate[client->at].may_be_full ||
 		send_lookup(server, client, WARDEN_ROOM) != NULL)
 		resolve_say(client, RESOLVE_ACCOUNT, "");
 }

@@ -256,6 +256,10 @@ const struct control_row control_rows[] = {
 	{{"queuereserve", SETTING_NUMBER, "16", INT64_C(0), INT64_C(1073741824),
 		 0, "MiB beyond these that only reports may use"},
 		"queue-inject"},
+	{{"quotaatrcpt", SETTING_SWITCH, "0", INT64_C(0), INT64_C(1), 0,
+		 "every mailbox's maildirsize is looked at when mail is "
+		 "offered"},
+		"resolve"},
 	{{"quotafails", SETTING_SWITCH, "0", INT64_C(0), INT64_C(1), 0,
 		 "mail for a full mailbox fails at once"},
 		"warden"},

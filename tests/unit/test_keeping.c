@@ -2,6 +2,9 @@
  * Where a delivery keeps a message: folders of the Maildir, and its quota.
  */
 #include "tests/unit/deliver_place.h"
+#include <sys/file.h>
+#include <sys/wait.h>
+#include "local/quota.h"
 
 static void
 test_folders(void **state)
@@ -94,12 +97,62 @@ test_quota(void **state)
 	stop(&place);
 }
 
+/* Takes what it can; how often there was room is the status. */
+static void
+take_all(const char *path)
+{
+	const struct quota limit = {.octets = 100000, .messages = 60};
+	int taken = 0, maildir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (int i = 0; i < 20; i++)
+		taken += quota_take(maildir, &limit, 1000) == QUOTA_FITS;
+	_exit(taken);
+}
+
+/* Many at once get no more than there is; what comes back is there again. */
+static void
+test_side_by_side(void **state)
+{
+	const struct quota limit = {.octets = 100000, .messages = 60};
+	char path[TEMPORARY_MAX];
+	int maildir, taken = 0;
+
+	(void)state;
+	maildir = temporary_make(path);
+	for (int i = 0; i < 8; i++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid == 0)
+			take_all(path);
+	}
+	for (int i = 0, status; i < 8; i++) {
+		assert_true(wait(&status) > 0 && WIFEXITED(status));
+		taken += WEXITSTATUS(status);
+	}
+	assert_int_equal(taken, 60);
+	assert_true(quota_is_full(maildir, &limit));
+	assert_true(quota_is_full(maildir, &(struct quota){0}));
+	assert_false(quota_is_full(maildir, &(struct quota){.messages = 60}));
+	quota_give_back(maildir, 1000);
+	assert_false(quota_is_full(maildir, &limit));
+	assert_int_equal(quota_take(maildir, &limit, 1000), QUOTA_FITS);
+	assert_int_equal(quota_take(maildir, &limit, 1000), QUOTA_OVER);
+	/* who holds the lock holds nobody up for good */
+	int other = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(other, LOCK_EX), 0);
+	assert_int_equal(quota_take(maildir, &limit, 1000), QUOTA_OVER);
+	close(other);
+	temporary_remove(path, maildir);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_folders),
 		cmocka_unit_test(test_quota),
+		cmocka_unit_test(test_side_by_side),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

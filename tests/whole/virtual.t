@@ -129,6 +129,17 @@ def full(host):
     with open(size, "w", encoding="ascii") as file:
         file.write("nonsense\n")
     tap.same(rcpt(host, "eve@v.test"), 250, "nonsense is not believed")
+    ended(host.run("user-set", "--messages", "0", "--quota", "0",
+                   "eve@v.test"), 0, "", "no quota of the database's")
+    with open(size, "w", encoding="ascii") as file:
+        file.write("5C\n100 5\n")
+    tap.same(rcpt(host, "eve@v.test"), 250, "one of the Maildir's own waits")
+    host.control("quotaatrcpt", "1\n")
+    host.restart("resolve")
+    tap.same(rcpt(host, "eve@v.test"), 452, "control/quotaatrcpt: 452")
+    tap.same(rcpt(host, "ann@v.test"), 250, "without that file: taken")
+    os.unlink(os.path.join(host.home, "control", "quotaatrcpt"))
+    host.restart("resolve")
     ended(host.run("user-del", "eve@v.test"), 0, "", "eve goes")
 
 

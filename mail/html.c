@@ -8,6 +8,8 @@
 /* What is looked at of a tag's name and of a link; more of it is passed over. */
 #define NAME_OCTETS 16
 #define LINK_OCTETS 400
+/* Where a <meta> is looked for. */
+#define HEAD_OCTETS 4096
 
 struct state {
 	const char *at, *end;
@@ -445,4 +447,40 @@ html_to_text(const char *html, size_t len, stralloc *into)
 	end_link(&state);
 	end_lines(&state, 1);
 	return state.failed ? -1 : 0;
+}
+
+void
+html_charset(const char *html, size_t len, char label[HTML_CHARSET_MAX + 1])
+{
+	static const char WANTED[] = "charset=";
+	const size_t wanted = sizeof(WANTED) - 1;
+	size_t i, used = 0;
+	bool is_meta = false;
+
+	label[0] = 0;
+	len = len > HEAD_OCTETS ? HEAD_OCTETS : len;
+	for (i = 0; i + wanted < len; i++) {
+		if (html[i] == '<')
+			is_meta = strncasecmp(html + i, "<meta", 5) == 0;
+		if (is_meta && strncasecmp(html + i, WANTED, wanted) == 0)
+			break;
+	}
+	if (i + wanted >= len)
+		return;
+	for (i += wanted; i < len && strchr("\"' ", html[i]) != NULL; i++)
+		;
+	for (; i < len && used < HTML_CHARSET_MAX; i++) {
+		char letter = html[i];
+
+		if (letter >= 'A' && letter <= 'Z')
+			letter = (char)(letter | 0x20);
+		if ((letter < 'a' || letter > 'z') &&
+			(letter < '0' || letter > '9') &&
+			(letter == 0 || strchr("-_.:", letter) == NULL))
+			break;
+		label[used++] = letter;
+	}
+	label[used] = 0;
+	if (strncmp(label, "utf-16", 6) == 0)
+		label[0] = 0;
 }

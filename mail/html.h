@@ -17,4 +17,12 @@
  */
 int html_to_text(const char *html, size_t len, stralloc *into);
 
+/*
+ * The charset that the beginning of html names in a <meta>, in lower case, or "" in
+ * *label if it names none, or UTF-16, which it cannot be if that could be read.
+ */
+#define HTML_CHARSET_MAX 40
+void
+html_charset(const char *html, size_t len, char label[HTML_CHARSET_MAX + 1]);
+
 #endif

@@ -29,7 +29,7 @@
 
 /* What the child that reads a message may take. */
 #define CPU_S 60
-#define MEMORY_OCTETS ((rlim_t)3 << 30)
+#define MEMORY_OCTETS ((rlim_t)3 << 29)
 
 struct call {
 	struct show_options show;
@@ -306,7 +306,7 @@ show_in_child(const struct call *call)
 		return STATUS_TEMPORARY;
 	fprintf(stderr,
 		"mail-show: a message could not be read within bounds"
-		" (%d s, 3 GB of memory): %s\n",
+		" (%d s, 1.5 GB of memory): %s\n",
 		CPU_S, strsignal(WTERMSIG(how)));
 	return STATUS_TEMPORARY;
 }

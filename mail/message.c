@@ -328,12 +328,17 @@ static int
 part_text(const struct message_part *part, stralloc *into)
 {
 	stralloc octets = STRALLOC_ZERO, text = STRALLOC_ZERO;
-	int result = -1;
+	char label[HTML_CHARSET_MAX + 1] = "";
+	int is_html = strcmp(part->type, "text/html") == 0, result = -1;
 
-	if (message_content(part, &octets) < 0 ||
-		charset_to_utf8(octets.s, octets.len, part->charset, &text) < 0)
+	if (message_content(part, &octets) < 0)
 		goto end;
-	if (strcmp(part->type, "text/html") == 0)
+	if (is_html && part->charset == NULL)
+		html_charset(octets.s, octets.len, label);
+	if (charset_to_utf8(octets.s, octets.len,
+		    part->charset != NULL ? part->charset : label, &text) < 0)
+		goto end;
+	if (is_html)
 		result = html_to_text(text.s, text.len, into);
 	else
 		result = append_lines(into, text.s, text.len);

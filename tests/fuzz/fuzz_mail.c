@@ -54,6 +54,10 @@ check_html(const char *text, size_t len)
 {
 	stralloc made = STRALLOC_ZERO, sound = STRALLOC_ZERO;
 
+	char label[HTML_CHARSET_MAX + 1];
+
+	html_charset(text, len, label);
+	assert(strlen(label) <= HTML_CHARSET_MAX);
 	assert(charset_to_utf8(text, len, "utf-8", &sound) == 0);
 	assert(utf8_valid(sound.s, sound.len) && sound.len <= 3 * len);
 	assert(html_to_text(sound.s, sound.len, &made) == 0);

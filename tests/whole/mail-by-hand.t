@@ -113,6 +113,9 @@ GOLDEN = [
      "http://bank.test/</a> 1 < 2</body>", None,
      "Head\n\na & b ää&bogus; c\nd\n- e\n- f\n\ng\n  h\n\nhttp://bank.test/ "
      "<http://evil.test/> 1 < 2\n"),
+    ("HTML that says its charset by itself", b"Content-Type: text/html\n\n<html>"
+     b'<head><meta http-equiv=x content="text/html; charset=KOI8-R"></head><p>'
+     + "привет".encode("koi8-r"), None, "привет\n"),
     ("a report's fields are text",
      parts("report", PLAIN + "failed",
            "Content-Type: message/delivery-status\n\nStatus: 5.1.1",

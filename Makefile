@@ -29,7 +29,7 @@ FUZZ_SECONDS = 60
 # Flags that are needed for correctness, and the warnings that we keep clean
 # under gcc and clang.
 STANDARD = -std=c11 -D_GNU_SOURCE -I. -DKEEPMAIL_HOME='"$(HOME_DIR)"' \
-	-DKEEPMAIL_LIBEXEC='"$(LIBEXEC)"'
+	-DKEEPMAIL_LIBEXEC='"$(LIBEXEC)"' -DKEEPMAIL_PREFIX='"$(PREFIX)"'
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wvla -Wformat=2 -Wwrite-strings -Wundef
 HARDENING = -O2 -g -fstack-protector-strong -fPIE
@@ -173,7 +173,8 @@ smtp-why = tools/smtp_why.o tools/plain.o tools/json.o smtpd/submission.o smtpd/
 	smtpd/session.o smtpd/decision.o smtpd/limits.o smtpd/stop.o \
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 control-show = tools/control_show.o tools/control_table.o \
-	tools/control_lists.o remote/route.o remote/route_words.o \
+	tools/control_lists.o setup/findings.o tools/json.o tools/plain.o \
+	remote/route.o remote/route_words.o \
 	smtpd/verdict.o smtpd/moved.o smtpd/patterns.o \
 	smtpd/senders.o smtpd/tlsclients.o smtpd/idn.o remote/lookup_ask.o
 address-why = tools/address_why.o tools/plain.o tools/json.o local/resolve_ask.o \
@@ -191,6 +192,25 @@ lmtp-deliver = local/lmtp_deliver.o $(command)
 maildir2mbox = local/maildir2mbox.o local/mbox.o local/way.o \
 	local/environment.o $(command)
 maildirmake = tools/maildirmake.o tools/maildir_make.o
+install-check = setup/install_check.o setup/installation_paths.o \
+	setup/installation_more.o setup/findings.o setup/run.o tools/json.o \
+	tools/plain.o
+setup = setup/setup.o setup/files.o setup/make.o setup/account.o \
+	setup/certificates.o setup/check_names.o setup/check_host.o \
+	setup/installation_paths.o setup/findings.o setup/run.o tools/json.o \
+	tools/plain.o tools/users.o tools/users_store.o tools/users_batch.o \
+	tools/users_line.o tools/secrets.o tools/scram_keys.o remote/client.o \
+	remote/client_hello.o remote/dns.o remote/dns_message.o remote/mx.o \
+	remote/route.o remote/route_words.o
+selftest = setup/selftest.o setup/selftest_submit.o setup/selftest_fetch.o \
+	setup/findings.o tools/json.o tools/plain.o tools/users.o \
+	tools/users_store.o tools/users_batch.o tools/users_line.o \
+	tools/secrets.o tools/scram_keys.o tools/queue_walk.o queue/layout.o \
+	remote/client.o remote/client_hello.o remote/client_tls.o \
+	remote/client_auth.o remote/scram_client.o remote/smarthosts.o \
+	remote/client_message.o remote/client_commands.o \
+	remote/client_content.o remote/dns.o remote/dns_message.o remote/mx.o \
+	remote/route.o remote/route_words.o
 user-add = tools/user_add.o tools/plain.o tools/maildir_make.o tools/secrets.o tools/users.o \
 	tools/users_store.o tools/users_batch.o tools/users_line.o tools/scram_keys.o
 user-passwd = tools/user_passwd.o tools/plain.o tools/secrets.o tools/users.o tools/users_store.o tools/users_batch.o \
@@ -206,7 +226,7 @@ HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit 
 	remote local sendmail queue-list queue-stat queue-check queue-request destination-list countd maildirmake \
 	smtp-why control-show address-why route-show dead-addresses smtp-probe users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
-	user-list tls-client tlsd lmtp-deliver $(MAIL_PROGRAMS)
+	user-list tls-client tlsd lmtp-deliver install-check setup selftest $(MAIL_PROGRAMS)
 PROGRAMS = $(HOT_PROGRAMS) $(DYNAMIC_PROGRAMS)
 # One program under several names.
 ADMIN = domain-add domain-del domain-list alias-add user-del user-set \
@@ -220,10 +240,10 @@ TLS_PROGRAMS = tls-client tlsd
 # What of mail/ is compiled with GMime, and is in no test's archive.
 GMIME_OBJECTS = mail/mail_show.o mail/mail_send.o mail/message.o mail/compose.o
 # Programs that take something from libowfat (and so are under GPL-2 terms).
-OWFAT_PROGRAMS = smtpd pop3d authd remote
+OWFAT_PROGRAMS = smtpd pop3d authd remote selftest
 
 # Everything that is not a program's main, for the tests.
-DEPARTMENTS = lib queue smtpd remote local pop3d tools tls mail
+DEPARTMENTS = lib queue smtpd remote local pop3d tools tls mail setup
 MAINS = $(foreach program,$(PROGRAMS),$(firstword $($(program))))
 MODULES = $(filter-out $(MAINS) $(GMIME_OBJECTS),$(patsubst %.c,%.o,\
 	$(wildcard $(DEPARTMENTS:=/*.c))))
@@ -287,6 +307,7 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 # A program is its list of objects; the map beside it says what else came in.
 $(BUILD)/remote: LIBRARIES = $(RESOLV) $(MD5)
 $(BUILD)/route-show $(BUILD)/smtp-probe: LIBRARIES = $(RESOLV)
+$(BUILD)/setup $(BUILD)/selftest: LIBRARIES = $(RESOLV) $(CRYPT) $(MD5)
 $(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
 $(TLS_PROGRAMS:%=$(BUILD)/%): LIBRARIES = $(TLS)
 $(BUILD)/authd $(BUILD)/user-add $(BUILD)/user-passwd $(BUILD)/user-list: LIBRARIES = $(CRYPT) $(MD5)

@@ -472,3 +472,30 @@ dns_addresses(const struct dns *dns, const char *name, int family,
 	return look_up(dns, name, family == AF_INET6 ? ns_t_aaaa : ns_t_a,
 		deadline_ms, answer);
 }
+
+enum dns_result
+dns_names(const struct dns *dns, const struct sockaddr_storage *address,
+	int64_t deadline_ms, struct dns_answer *answer)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+	char name[80];
+	size_t used = 0;
+
+	if (address->ss_family == AF_INET6) {
+		for (int i = 15; i >= 0; i--) {
+			unsigned octet = v6->sin6_addr.s6_addr[i];
+
+			used += (size_t)snprintf(name + used,
+				sizeof name - used, "%x.%x.", octet & 15,
+				octet >> 4);
+		}
+		snprintf(name + used, sizeof name - used, "ip6.arpa");
+	} else {
+		unsigned ip = ntohl(v4->sin_addr.s_addr);
+
+		snprintf(name, sizeof name, "%u.%u.%u.%u.in-addr.arpa",
+			ip & 255, ip >> 8 & 255, ip >> 16 & 255, ip >> 24);
+	}
+	return look_up(dns, name, ns_t_ptr, deadline_ms, answer);
+}

@@ -62,7 +62,8 @@ enum dns_result {
 
 struct dns_record {
 	uint16_t preference;		 /* of an MX */
-	char name[DNS_NAME_MAX + 1];	 /* of an MX; "." is the null MX */
+	char name[DNS_NAME_MAX + 1];	 /* of an MX; "." is the null MX; of a
+					    PTR */
 	struct sockaddr_storage address; /* of A and AAAA; the port is 0 */
 };
 
@@ -105,6 +106,11 @@ enum dns_result dns_mx(const struct dns *dns, const char *name,
 enum dns_result dns_addresses(const struct dns *dns, const char *name,
 	int family, int64_t deadline_ms, struct dns_answer *answer);
 
+/* The names of an address (PTR): RFC 1035 section 3.5, RFC 3596 section 2.5. */
+enum dns_result
+dns_names(const struct dns *dns, const struct sockaddr_storage *address,
+	int64_t deadline_ms, struct dns_answer *answer);
+
 /*
  * The two halves without the network, for the above and for tests.
  *
@@ -133,7 +139,7 @@ enum dns_parse {
 /*
  * Reads a message as the answer to a query that dns_make_query wrote; query_len
  * is without what dns_add_edns added. type is that of the query (ns_t_mx, ns_t_a,
- * ns_t_aaaa). answer->is_authentic is the AD bit, whoever sent it.
+ * ns_t_aaaa, ns_t_ptr). answer->is_authentic is the AD bit, whoever sent it.
  */
 enum dns_parse dns_parse_answer(const unsigned char *message, size_t len,
 	const unsigned char *query, size_t query_len, int type,

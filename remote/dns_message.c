@@ -4,6 +4,7 @@
 #include "remote/dns.h"
 #include <arpa/nameser.h>
 #include <ctype.h>
+#include <stdbool.h>
 #include <resolv.h>
 #include <string.h>
 #include <strings.h>
@@ -189,21 +190,24 @@ take_record(
 {
 	struct dns_record *into = &answer->record[answer->count];
 	char name[NS_MAXDNAME];
+	bool is_mx = ns_rr_type(*record) == ns_t_mx;
 
 	if (answer->count == DNS_RECORDS_MAX) {
 		answer->dropped++;
 		return 0;
 	}
 	memset(into, 0, sizeof *into);
-	if (ns_rr_type(*record) != ns_t_mx) {
+	if (!is_mx && ns_rr_type(*record) != ns_t_ptr) {
 		if (set_address(into, record) == -1)
 			return -1;
 		answer->count++;
 		return 0;
 	}
-	if (ns_rr_rdlen(*record) < 3 || get_name(handle, record, 2, name) == -1)
+	if (ns_rr_rdlen(*record) < (is_mx ? 3 : 1) ||
+		get_name(handle, record, is_mx ? 2 : 0, name) == -1)
 		return -1;
-	into->preference = (uint16_t)ns_get16(ns_rr_rdata(*record));
+	if (is_mx)
+		into->preference = (uint16_t)ns_get16(ns_rr_rdata(*record));
 	if (copy_name(into->name, name) == 0)
 		answer->count++;
 	else

@@ -18,16 +18,16 @@
 #include "lib/home.h"
 #include "lib/log.h"
 #include "lib/outcome.h"
+#include "setup/findings.h"
 #include "tools/control_lists.h"
 #include "tools/control_table.h"
-
-enum { STATUS_WRONG = 1 };
 
 /* What the files of control/ have shown so far. */
 struct looking {
 	char folder[HOME_NAME_MAX]; /* control/ of the home */
 	bool has_me;
 	unsigned wrong;
+	struct findings *findings; /* where they are told; NULL: as text */
 };
 
 union value {
@@ -55,10 +55,15 @@ tell_wrong(void *context, const char *why)
 {
 	struct looking *looking = context;
 
+	looking->wrong++;
+	if (looking->findings != NULL) {
+		findings_tell(looking->findings, FINDING_FAIL, "control", NULL,
+			"%s", why);
+		return;
+	}
 	printf("wrong: ");
 	show_text(why);
 	printf("\n");
-	looking->wrong++;
 }
 
 /* 1: there is such a file; 0: none; -1 with errno. */
@@ -124,6 +129,19 @@ is_known(const char *name)
 	return false;
 }
 
+static void
+tell_stranger(const struct looking *looking, const char *name)
+{
+	if (looking->findings != NULL) {
+		findings_tell(looking->findings, FINDING_WARN, "control", NULL,
+			"control/%s: no setting has this name", name);
+		return;
+	}
+	printf("note: control/");
+	show_text(name);
+	printf(": no setting has this name\n");
+}
+
 /* A name that is misspelt would otherwise be a setting that does nothing. */
 static int
 look_for_strangers(const struct looking *looking)
@@ -136,11 +154,8 @@ look_for_strangers(const struct looking *looking)
 		return -1;
 	}
 	while ((entry = readdir(folder)) != NULL)
-		if (!is_known(entry->d_name)) {
-			printf("note: control/");
-			show_text(entry->d_name);
-			printf(": no setting has this name\n");
-		}
+		if (!is_known(entry->d_name))
+			tell_stranger(looking, entry->d_name);
 	closedir(folder);
 	return 0;
 }
@@ -152,9 +167,11 @@ check(struct looking *looking)
 		return STATUS_TEMPORARY;
 	for (size_t i = 0; i < control_rows_count; i++)
 		check_row(looking, &control_rows[i].setting);
+	if (looking->findings != NULL)
+		return findings_end(looking->findings);
 	if (looking->wrong == 0)
 		printf("ok: nothing is wrong in %s\n", looking->folder);
-	return looking->wrong == 0 ? STATUS_DONE : STATUS_WRONG;
+	return looking->wrong == 0 ? STATUS_DONE : STATUS_FOUND;
 }
 
 /* --- control-show --- */
@@ -220,13 +237,14 @@ show(struct looking *looking, int names, char **name)
 		log_line("a setting of such a name does not exist");
 		return STATUS_MISUSE;
 	}
-	return looking->wrong == 0 ? STATUS_DONE : STATUS_WRONG;
+	return looking->wrong == 0 ? STATUS_DONE : STATUS_FOUND;
 }
 
 int
 main(int argc, char **argv)
 {
 	struct looking looking = {0};
+	struct findings findings;
 	struct home home;
 	char why[400];
 
@@ -236,8 +254,10 @@ main(int argc, char **argv)
 					   : "";
 	bool is_check = strcmp(called, "control-check") == 0;
 	log_start(is_check ? "control-check" : "control-show");
-	if ((is_check && argc > 1) || (argc > 1 && argv[1][0] == '-')) {
-		log_line(is_check ? "usage: control-check"
+	bool is_json = is_check && argc == 2 && strcmp(argv[1], "--json") == 0;
+	if (!is_json &&
+		((is_check && argc > 1) || (argc > 1 && argv[1][0] == '-'))) {
+		log_line(is_check ? "usage: control-check [--json]"
 				  : "usage: control-show [setting ...]");
 		return STATUS_MISUSE;
 	}
@@ -246,6 +266,10 @@ main(int argc, char **argv)
 		return STATUS_TEMPORARY;
 	}
 	home_path(&home, "control", looking.folder);
+	if (is_json) {
+		findings_start(&findings, true);
+		looking.findings = &findings;
+	}
 	looking.has_me = exists(&looking, "me") == 1;
 	int status =
 		is_check ? check(&looking) : show(&looking, argc - 1, argv + 1);

@@ -196,8 +196,8 @@ const struct control_row control_rows[] = {
 	{{"me", SETTING_HOST, NULL, INT64_C(0), INT64_C(0), 0,
 		 "this host's name"},
 		"authd, pop3d, queue-filter, queue-inject, queue-runner, "
-		"queue-submit, remote, resolve, route-show, sendmail, "
-		"smtp-probe, smtp-why, smtpd, user-list, warden"},
+		"queue-submit, remote, resolve, route-show, selftest, "
+		"sendmail, smtp-probe, smtp-why, smtpd, user-list, warden"},
 	{{"messagesaddress", SETTING_NUMBER, "10000", INT64_C(0),
 		 INT64_C(1000000000), 0,
 		 "the most messages of one address in messageswindow; 0 for no "
@@ -222,7 +222,7 @@ const struct control_row control_rows[] = {
 		"smtp-why, smtpd"},
 	{{"nameservers", SETTING_LIST, "", INT64_C(0), INT64_C(0), 0,
 		 "recursive name servers, IP or IP:PORT; those of the system"},
-		"lookup, remote, route-show, smtp-probe"},
+		"lookup, remote, route-show, setup, smtp-probe"},
 	{{"nullrecipientsmax", SETTING_NUMBER, "10", INT64_C(1),
 		 INT64_C(100000), 0,
 		 "the most recipients in a message without a sender"},

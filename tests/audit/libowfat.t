@@ -67,7 +67,7 @@ none "it has what lib/ow.h lists" "$work/found"
 		sed -n 's|^/usr/include/\(.*\.h\)$|\1|p'
 	echo textcode.h
 } | sort -u | sed 's/\./\\./g' >"$work/headers"
-find lib queue smtpd remote local pop3d tools tls mail tests -name '*.[ch]' \
+find lib queue smtpd remote local pop3d tools tls mail setup tests -name '*.[ch]' \
 	! -path lib/ow.h -exec grep -nE \
 	"^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]((libowfat/)?($(paste -sd'|' "$work/headers")))[>\"]" \
 	{} + >"$work/found"

@@ -44,7 +44,7 @@ source_roles() {
 				@text{"program", "user", "group"}, $groups;
 		}' "$@"
 }
-find lib queue smtpd remote local pop3d tools tls mail -name '*.c' \
+find lib queue smtpd remote local pop3d tools tls mail setup -name '*.c' \
 	-exec grep -l '^static const struct role ' {} + >"$work/sources"
 # shellcheck disable=SC2046 # words are wanted
 [ ! -s "$work/sources" ] || source_roles $(cat "$work/sources") >"$work/roles"

@@ -5,7 +5,7 @@
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 
-folders="lib queue smtpd remote local pop3d tools tls mail tests/unit tests/fuzz"
+folders="lib queue smtpd remote local pop3d tools tls mail setup tests/unit tests/fuzz"
 # shellcheck disable=SC2046,SC2086 # words are wanted
 set -- $(find $folders -name '*.[ch]')
 

@@ -71,9 +71,9 @@ setup_has_line(const char *text, const char *word)
 		size_t line = strcspn(text, "\n");
 
 		next = text + line + (text[line] != '\0');
+		line = strcspn(text, "\t\n");
 		while (line > 0 &&
-			(text[line - 1] == ' ' || text[line - 1] == '\t' ||
-				text[line - 1] == '\r'))
+			(text[line - 1] == ' ' || text[line - 1] == '\r'))
 			line--;
 		if (line == len && strncasecmp(text, word, len) == 0)
 			return true;

@@ -72,7 +72,8 @@ void setup_check_host(struct setup *setup);
 
 /* Reads the start of a small file as a text; -1 with errno. */
 int setup_read(const char *path, char *text, size_t size);
-/* Whether the text has a line that is the word, blanks behind it aside. */
+/* Whether the text has a line that is the word, what is behind a tab, and blanks,
+ * aside. */
 bool setup_has_line(const char *text, const char *word);
 /* Writes a file that is not there yet, durably, mode 0644. 0, or -1 with errno
  * (EEXIST). */

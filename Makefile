@@ -208,7 +208,7 @@ selftest = setup/selftest.o setup/selftest_submit.o setup/selftest_fetch.o \
 	tools/secrets.o tools/scram_keys.o tools/queue_walk.o queue/layout.o \
 	remote/client.o remote/client_hello.o remote/client_tls.o \
 	remote/client_auth.o remote/scram_client.o remote/smarthosts.o \
-	remote/client_message.o remote/client_commands.o \
+	remote/client_message.o remote/client_aside.o remote/client_commands.o \
 	remote/client_content.o remote/dns.o remote/dns_message.o remote/mx.o \
 	remote/route.o remote/route_words.o
 user-add = tools/user_add.o tools/plain.o tools/maildir_make.o tools/secrets.o tools/users.o \

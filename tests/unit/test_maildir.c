@@ -9,12 +9,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <signal.h>
 #include "local/maildir.h"
 #include "tests/unit/temporary.h"
 
 #define TRACE "Return-Path: <>\nDelivered-To: a@b\n"
 #define CONTENT "Subject: x\n\nline\n"
+
+#define MANY 100
 
 struct place {
 	char path[TEMPORARY_MAX];
@@ -101,6 +104,40 @@ test_delivers(void **state)
 }
 
 /* Expects a delivery to be deferred with this in the text. */
+/* As many processes as may be at it: each message is there, under its own name. */
+static void
+test_many_at_once(void **state)
+{
+	struct place place;
+	char name[512];
+	int status, gate[2];
+
+	(void)state;
+	start(&place);
+	assert_int_equal(pipe(gate), 0);
+	for (int i = 0; i < MANY; i++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid > 0)
+			continue;
+		close(gate[1]);
+		(void)!read(gate[0], name, 1); /* until all are there */
+		_exit(maildir_deliver(place.folder, "./Maildir/", true,
+			      &place.message, 1,
+			      place.text) != OUTCOME_DELIVERED);
+	}
+	close(gate[0]);
+	close(gate[1]);
+	for (int i = 0; i < MANY; i++) {
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(count(place.folder, "Maildir/new", name), MANY);
+	assert_int_equal(count(place.folder, "Maildir/tmp", name), 0);
+	stop(&place);
+}
+
 static void
 deferred(struct place *place, const char *path, bool create, const char *text)
 {
@@ -213,6 +250,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delivers),
+		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_links_inside),
 		cmocka_unit_test(test_another_owner),

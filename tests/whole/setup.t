@@ -250,6 +250,7 @@ def names(place):
 
 def ports(place, words):
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
         said = []
 
         def serve():
@@ -265,7 +266,7 @@ def ports(place, words):
         for text, result in ((b"220 exim\x1b[2J ready\r\n", "fail"),
                              (b"220 mail.example.org ESMTP\r\n", "ok")):
             said.append(text)
-            thread = threading.Thread(target=serve)
+            thread = threading.Thread(target=serve, daemon=True)
             thread.start()
             run = place.setup(*words)
             thread.join(20)

@@ -23,6 +23,7 @@ struct search {
 	unsigned hosts;
 	int temporary; /* some look-up may succeed later */
 	int skipped;   /* some address was not to be tried */
+	int is_backup; /* this host is an MX, but a better one is named */
 };
 
 static enum mx_result give_up(struct mx_list *list, enum mx_result result,
@@ -235,6 +236,7 @@ take_mx(struct search *search)
 		if (is_own(search->options, mx->record[i].name) &&
 			mx->record[i].preference < limit)
 			limit = mx->record[i].preference;
+	search->is_backup = limit != UINT32_MAX;
 	shuffle(mx);
 	for (i = 0; i < mx->count; i++)
 		if (mx->record[i].preference < limit &&
@@ -306,6 +308,12 @@ no_address(const struct search *search)
 	if (search->skipped)
 		return give_up(search->list, MX_NO_ADDRESS,
 			"5.4.4 %s leads to no address that mail may go to",
+			domain);
+	/* we are to keep its mail until then */
+	if (search->is_backup)
+		return give_up(search->list, MX_TEMPORARY,
+			"4.4.4 no mail host of %s that is better than this one "
+			"has an address",
 			domain);
 	return give_up(search->list, MX_NO_ADDRESS,
 		"5.4.4 no mail host of %s has an address", domain);

@@ -337,6 +337,8 @@ class Server:
         self.sessions = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.socket(family)
+        if port:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind((address, port))
         self.socket.listen(100)
         self.port = self.socket.getsockname()[1]

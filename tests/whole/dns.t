@@ -127,8 +127,15 @@ def order(home):
         names.mx("name.test", (10, "10.0.0.1"), (20, "under_score.far.test"))
         names.a("under_score.far.test", "10.1.1.7")
         got = home.found("name.test")
-        tap.ok("10.0.0.1" not in str(got), "an MX that is an address is no "
-               "host", got)
+        tap.same(got, [("10.1.1.7", "under_score.far.test")],
+                 "an MX that is an address is no host; one with _ is")
+        names.mx("first.test", (10, "broken2.test"), (20, "me.test"))
+        names.behave("broken2.test", dns.SERVFAIL)
+        tap.same(home.found("first.test"), "temporary",
+                 "a better host than this one that cannot be found now")
+        names.mx("empty.test", (10, "absent2.test"), (20, "me.test"))
+        tap.same(home.found("empty.test"), "temporary",
+                 "…or that has no address: not this host's mail to itself")
 
 
 def local(home):

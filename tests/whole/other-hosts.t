@@ -39,6 +39,31 @@ def name_hosts(domain, *addresses):
         (names.aaaa if ":" in address else names.a)(f"mx{i}.{domain}", address)
 
 
+def greetings():
+    """A host that does not want to talk leaves the mail to the next; and if none
+    wants to, it waits."""
+    def drop(session, line):
+        session.end()
+        return b""
+    what = {"554": {"greeting": b"554 5.3.2 no service\r\n"},
+            "521": {"greeting": b"521 no mail here\r\n"},
+            "421": {"greeting": b"421 4.3.2 busy\r\n"},
+            "a drop": {"script": {b"EHLO": drop, b"HELO": drop}},
+            "421 to MAIL": {"script": {b"MAIL": b"421 4.3.2 busy\r\n"}}}
+    for number, (name, how) in enumerate(what.items()):
+        domains = f"first{number}.test", f"all{number}.test"
+        name_hosts(domains[0], "127.0.0.6", "127.0.0.1")
+        name_hosts(domains[1], "127.0.0.6")
+        with Server(address="127.0.0.6", port=server.port, **how):
+            begun = len(server.messages)
+            host.inject(domains[0])
+            tap.ok(server.wait_message(begun + 1), f"{name}: the next host",
+                   host.logs())
+            host.inject(domains[1])
+            line = host.result(domains[1])
+            tap.ok("deferral" in line, f"{name}: there is none: waits", line)
+
+
 def policy():
     """The greeting, MAIL, all RCPT, and the end."""
     where = [("greeting", {"greeting": b"554 5.7.1 not you\r\n"}),
@@ -103,7 +128,7 @@ def requiretls():
                "the second host gets it", host.logs())
         host.inject("later.test")
         tap.ok(wait_for(lambda: len(lacks.messages) + len(has.messages) == 2),
-               "the next message may go to either")
+               "the next message may go to either", host.logs())
         host.inject_requiretls("waits.test")
         line = host.result("waits.test")
         tap.ok("deferral" in line and "4.4.1" in line,
@@ -127,6 +152,7 @@ try:
         host.control("allowlocaladdresses", "1\n")
         for service in "remote", "tls-client":
             host.restart(service)
+        tap.case(greetings)
         if socket.has_ipv6 and has_v6():
             tap.case(policy)
             tap.case(verdict)

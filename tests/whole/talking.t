@@ -162,6 +162,40 @@ def old():
             [b"EHLO"]), 2, "over another connection")
 
 
+def silence():
+    """Whoever says nothing in time has the mail wait: at every step."""
+    def nothing(session, line):
+        return b""
+    steps = {"waiting for the greeting": {"greeting": b"220-"},
+             "after HELO": {"script": {b"EHLO": nothing, b"HELO": nothing}},
+             "after MAIL": {"script": {b"MAIL": nothing}},
+             "after RCPT": {"script": {b"RCPT": nothing}},
+             "after DATA": {"script": {b"DATA": nothing}},
+             "after the final dot": {"script": {b".": nothing}},
+             "after the final chunk": {"script": {b".": nothing},
+                                       "extensions": ["CHUNKING"]}}
+    host.control("timeoutremote", "1\n")
+    host.restart("remote")
+    servers = {step: Server(**what) for step, what in steps.items()}
+    domains = {step: host.route(server) for step, server in servers.items()}
+    host.load()
+    for domain in domains.values():
+        host.inject(domain)
+    for step, domain in domains.items():
+        line = host.result(domain)
+        tap.ok("deferral: 4.4.2" in line and step in line,
+               f"silence {step}: waits", line or host.logs())
+        twice = "final" in step
+        tap.same("may arrive twice" in line, twice,
+                 f"silence {step}: it may{'' if twice else ' not'} have it")
+    tap.ok(wait_for(lambda: host.log("remote").count("may arrive twice") == 2),
+           "which the log says, too")
+    for server in servers.values():
+        server.close()
+    os.unlink(os.path.join(host.home, "control", "timeoutremote"))
+    host.restart("remote")
+
+
 def probed():
     """What smtp-probe shows."""
     with Server(greeting=b"220-\x1b[1mhello\r\n220 sink.test\r\n",
@@ -184,6 +218,6 @@ def probed():
 
 
 with Routed() as host:
-    for case in (recipients, transactions, closes, outcomes, chunk, old, probed):
+    for case in (recipients, transactions, closes, outcomes, chunk, old, silence, probed):
         tap.case(case)
 tap.done()

@@ -9,39 +9,8 @@ import socket
 import subprocess
 
 from certificates import self_signed
-from instance import BUILD
 from tap import wait_for
-
-FETCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fetch-client")
-FOLDER = os.path.join(BUILD, "clients")
-
-
-class Missing(Exception):
-    """Says why a receiver cannot be had."""
-
-
-def fetch(name):
-    """Gets the package, if it can be had; needs the network."""
-    subprocess.run([FETCH, name, FOLDER], stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                   timeout=120)
-
-
-def unpacked(name, *programs):
-    """The folder with the package, if its programs can run."""
-    root = os.path.join(FOLDER, name)
-    if not os.path.isdir(root):
-        raise Missing(f"{name} cannot be fetched")
-    for program in programs:
-        run = subprocess.run(
-            ["ldd", root + program], stdout=subprocess.PIPE, text=True,
-            env=dict(os.environ, LD_LIBRARY_PATH=f"{root}/usr/lib/postfix"))
-        missing = [line.split()[0] for line in run.stdout.splitlines()
-                   if "not found" in line]
-        if missing:
-            raise Missing(f"{name}: libraries are missing: "
-                          + " ".join(missing))
-    return root
+from unpacked import libraries, unpacked
 
 
 def add_user(name, group=None):
@@ -93,7 +62,7 @@ class Receiver:
             raise RuntimeError(f"{self.name} does not answer: {self.log()}")
 
     def environment(self):
-        return None
+        return libraries(self.root)
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -207,8 +176,7 @@ maillog_file_prefixes = {folder}
                 "-d"]
 
     def environment(self):
-        return dict(os.environ, MAIL_CONFIG=self.folder,
-                    LD_LIBRARY_PATH=f"{self.root}/usr/lib/postfix")
+        return dict(libraries(self.root), MAIL_CONFIG=self.folder)
 
 
 class OpenSMTPD(Receiver):

@@ -8,10 +8,11 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from installed import INSIDE, enter
-from receivers import Missing, OpenSMTPD, Postfix, fetch
+from receivers import OpenSMTPD, Postfix
 from routed import Routed
 from smtpserver import Server
 from tap import Tap, skip_all, wait_for
+from unpacked import Missing, fetch
 
 if os.geteuid() != 0:
     skip_all("it needs root")

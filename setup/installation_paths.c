@@ -174,6 +174,28 @@ read_mode(const char *text, mode_t *mode)
 	return 0;
 }
 
+/* A package may have compressed a manual and given it a suffix of its own. True if
+ * it did, and told. */
+static bool
+is_packaged(const struct installation *installation, const char *path)
+{
+	static const char *const endings[] = {".gz", "keepmail", "keepmail.gz"};
+	char other[PATH_SIZE + 16];
+	struct stat st;
+
+	if (lstat(path, &st) == 0 || errno != ENOENT)
+		return false;
+	for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+		snprintf(other, sizeof other, "%s%s", path, endings[i]);
+		if (lstat(other, &st) < 0)
+			continue;
+		findings_tell(installation->findings, FINDING_OK, other, NULL,
+			"is there, as a package has it");
+		return true;
+	}
+	return false;
+}
+
 /* A row of install.table: PATH OWNER GROUP MODE SOURCE. 0, or -1. */
 static int
 program_row(const struct installation *installation, char **field)
@@ -197,7 +219,9 @@ program_row(const struct installation *installation, char **field)
 		wanted.kind = KIND_LINK;
 	else if (read_mode(field[3], &wanted.mode) < 0)
 		return -1;
-	installation_path(installation, &wanted);
+	if (strncmp(field[0], "share/man/", 10) != 0 ||
+		!is_packaged(installation, path))
+		installation_path(installation, &wanted);
 	return 0;
 }
 

@@ -216,10 +216,10 @@ user-add = tools/user_add.o tools/plain.o tools/maildir_make.o tools/secrets.o t
 user-passwd = tools/user_passwd.o tools/plain.o tools/secrets.o tools/users.o tools/users_store.o tools/users_batch.o \
 	tools/scram_keys.o
 mail-show = mail/mail_show.o mail/show.o mail/message.o mail/folder.o \
-	mail/save.o mail/harm.o mail/words.o mail/charset.o mail/html.o mail/name.o tools/plain.o \
+	mail/save.o mail/harm.o mail/words.o mail/uu.o mail/charset.o mail/html.o mail/name.o tools/plain.o \
 	tools/json.o
 mail-send = mail/mail_send.o mail/compose.o mail/draft.o mail/submit.o \
-	mail/attach.o mail/message.o mail/harm.o mail/words.o \
+	mail/attach.o mail/message.o mail/harm.o mail/words.o mail/uu.o \
 	mail/charset.o mail/html.o mail/name.o tools/plain.o
 
 HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \

@@ -11,6 +11,8 @@
 #include "mail/charset.h"
 #include "mail/harm.h"
 #include "mail/html.h"
+#include "mail/name.h"
+#include "mail/uu.h"
 #include "mail/words.h"
 
 void
@@ -220,6 +222,56 @@ walk(struct message *message, GMimeObject *object, int is_shown, unsigned depth)
 	return 0;
 }
 
+/* Makes a part of a file in the text of part number i. */
+static int
+add_uu(struct message *message, const char *text, const struct uu_file *file)
+{
+	stralloc name = STRALLOC_ZERO, octets = STRALLOC_ZERO;
+	struct message_part *part;
+
+	if (message->count == MESSAGE_PARTS_MAX) {
+		message->more = 1;
+		return 0;
+	}
+	if (uu_decode(text, file, &octets) < 0 || !stralloc_ready(&octets, 1) ||
+		charset_to_utf8(file->name, file->name_len, NULL, &name) < 0 ||
+		!stralloc_append(&name, 0)) {
+		stralloc_free(&octets);
+		stralloc_free(&name);
+		return -1;
+	}
+	part = &message->parts[message->count++];
+	part->octets = octets.s;
+	part->size = octets.len;
+	part->name = name.s;
+	part->type = strdup(name_type(name.s));
+	return part->type == NULL ? -1 : 0;
+}
+
+/* Looks for files in the texts. */
+static int
+find_uu(struct message *message)
+{
+	size_t i, count = message->count, at;
+	stralloc text = STRALLOC_ZERO;
+	struct uu_file file;
+	int result = 0;
+
+	for (i = 0; i < count && result == 0; i++) {
+		if (!message->parts[i].is_text ||
+			strcmp(message->parts[i].type, "text/plain") != 0)
+			continue;
+		text.len = 0;
+		result = message_content(&message->parts[i], &text);
+		for (at = 0; result == 0 && !message->more &&
+			     uu_find(text.s, text.len, at, &file);
+			at = file.end)
+			result = add_uu(message, text.s, &file);
+	}
+	stralloc_free(&text);
+	return result;
+}
+
 int
 message_read(int fd, struct message *message)
 {
@@ -252,7 +304,8 @@ message_read(int fd, struct message *message)
 	}
 	message->root = root;
 	top = g_mime_message_get_mime_part(root);
-	if (top != NULL && walk(message, top, 1, 0) < 0) {
+	if (top != NULL &&
+		(walk(message, top, 1, 0) < 0 || find_uu(message) < 0)) {
 		errno = ENOMEM;
 		return -1;
 	}
@@ -268,6 +321,7 @@ message_free(struct message *message)
 		free(message->parts[i].type);
 		free(message->parts[i].name);
 		free(message->parts[i].charset);
+		free(message->parts[i].octets);
 	}
 	free(message->parts);
 	free(message->octets);
@@ -281,6 +335,8 @@ message_free(struct message *message)
 int
 message_content(const struct message_part *part, stralloc *into)
 {
+	if (part->octets != NULL)
+		return stralloc_catb(into, part->octets, part->size) ? 0 : -1;
 	GMimeStream *stream = g_mime_stream_mem_new();
 	GByteArray *bytes =
 		g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(stream));
@@ -327,7 +383,9 @@ append_lines(stralloc *into, const char *text, size_t len)
 static int
 part_text(const struct message_part *part, stralloc *into)
 {
-	stralloc octets = STRALLOC_ZERO, text = STRALLOC_ZERO;
+	stralloc octets = STRALLOC_ZERO, left = STRALLOC_ZERO;
+	stralloc text = STRALLOC_ZERO;
+	const stralloc *from;
 	char label[HTML_CHARSET_MAX + 1] = "";
 	int is_html = strcmp(part->type, "text/html") == 0, result = -1;
 
@@ -335,7 +393,10 @@ part_text(const struct message_part *part, stralloc *into)
 		goto end;
 	if (is_html && part->charset == NULL)
 		html_charset(octets.s, octets.len, label);
-	if (charset_to_utf8(octets.s, octets.len,
+	if (!is_html && uu_without(octets.s, octets.len, &left) < 0)
+		goto end;
+	from = is_html ? &octets : &left;
+	if (charset_to_utf8(from->s, from->len,
 		    part->charset != NULL ? part->charset : label, &text) < 0)
 		goto end;
 	if (is_html)
@@ -344,6 +405,7 @@ part_text(const struct message_part *part, stralloc *into)
 		result = append_lines(into, text.s, text.len);
 end:
 	stralloc_free(&octets);
+	stralloc_free(&left);
 	stralloc_free(&text);
 	return result;
 }

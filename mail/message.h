@@ -8,7 +8,8 @@
  *
  * Bounds: MESSAGE_OCTETS_MAX of message, MESSAGE_DEPTH_MAX multiparts within one
  * another and MESSAGE_PARTS_MAX parts are looked at; what is deeper or more is
- * not, and `more` says so. A message within a message is one part.
+ * not, and `more` says so. A message within a message is one part; a file that lies
+ * uuencoded in a text is a part behind all others, and not in that text.
  */
 
 #include <stddef.h>
@@ -24,6 +25,7 @@ struct message_part {
 	char *charset; /* its label; NULL if none */
 	size_t size;   /* octets, decoded */
 	int is_text;   /* it belongs to the text that is to be read */
+	char *octets;  /* all of it, if it lay uuencoded in a text; else NULL */
 	void *object;  /* private */
 };
 

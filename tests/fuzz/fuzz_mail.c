@@ -7,6 +7,7 @@
 #include "mail/harm.h"
 #include "mail/html.h"
 #include "mail/name.h"
+#include "mail/uu.h"
 #include "mail/words.h"
 #include <assert.h>
 #include <stdint.h>
@@ -145,6 +146,31 @@ check_text(const char *text, size_t len)
 	stralloc_free(&made);
 }
 
+/* Each file is within the text, behind the one before, and no more than its lines;
+ * what is left has none. */
+static void
+check_uu(const char *text, size_t len)
+{
+	stralloc made = STRALLOC_ZERO, left = STRALLOC_ZERO;
+	struct uu_file file;
+	size_t at = 0, taken = 0;
+
+	while (uu_find(text, len, at, &file)) {
+		assert(at <= file.start && file.start < file.data);
+		assert(file.data < file.end && file.end <= len);
+		assert(file.name_len > 0 && file.name > text + file.start);
+		made.len = 0;
+		assert(uu_decode(text, &file, &made) == 0);
+		assert(made.len <= 64 * (file.end - file.data));
+		at = file.end;
+		taken += file.end - file.start;
+	}
+	assert(uu_without(text, len, &left) == 0);
+	assert(left.len + taken == len);
+	stralloc_free(&made);
+	stralloc_free(&left);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -157,7 +183,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(text, data + 1, size - 1);
 	text[size - 1] = 0;
-	switch (data[0] % 6) {
+	switch (data[0] % 7) {
 	case 0:
 		check_name(text);
 		break;
@@ -172,6 +198,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 4:
 		check_value(text);
+		break;
+	case 5:
+		check_uu(text, size - 1);
 		break;
 	default:
 		check_text(text, size - 1);

@@ -5,6 +5,7 @@ what mail-send composes, judged by Python's email package; and a message from
 mail-send through an instance to mail-show."""
 
 import base64
+import binascii
 import email
 import email.policy
 import json
@@ -116,6 +117,9 @@ GOLDEN = [
     ("HTML that says its charset by itself", b"Content-Type: text/html\n\n<html>"
      b'<head><meta http-equiv=x content="text/html; charset=KOI8-R"></head><p>'
      + "привет".encode("koi8-r"), None, "привет\n"),
+    ("what lies uuencoded in a text is not in it", "\nbefore\nbegin 644 x.bin\n"
+     "#0V%T\n`\nend\nafter\nbegin 644 no file\n", None,
+     "before\nafter\nbegin 644 no file\n"),
     ("a report's fields are text",
      parts("report", PLAIN + "failed",
            "Content-Type: message/delivery-status\n\nStatus: 5.1.1",
@@ -239,17 +243,30 @@ def attachments():
                       "mail-show", f"--save {number} into {where[-3:]}")
 
 
+def in_text(uu, png, end):
+    """Files that lie in a text, as they did before MIME."""
+    text = f"Subject: x\n\nbefore\n{uu}between\n{uu}after\n".replace("\n", end)
+    with tempfile.TemporaryDirectory() as folder:
+        run(SHOW, "--save-all", folder, "-", input=text.encode())
+        tap.same({name: open(os.path.join(folder, name), "rb").read()
+                  for name in os.listdir(folder)},
+                 {"u.png": png, "u-2.png": png}, f"files in a text, {end!r}")
+
+
 def encodings():
     png = bytes(range(256)) * 40
+    uu = ("begin 644 u.png\n"
+          + "".join(binascii.b2a_uu(png[at:at + 45]).decode()
+                    for at in range(0, len(png), 45)) + "`\nend\n")
     message = octets(parts(
         "mixed", PLAIN + "x",
         "Content-Type: image/png; name=u.png\nContent-Transfer-Encoding: "
-        "x-uuencode\n\nbegin 644 u.png\n"
-        + "".join(__import__("binascii").b2a_uu(png[at:at + 45]).decode()
-                  for at in range(0, len(png), 45)) + "`\nend\n",
+        "x-uuencode\n\n" + uu,
         attached("", content=b64(png)),
         "Content-Type: message/rfc822\n\nSubject: inner\n\n"
         + PLAIN + "--=_x\nFrom inside\n"))
+    in_text(uu, png, "\n")
+    in_text(uu, png, "\r\n")
     with tempfile.TemporaryDirectory() as folder:
         done = run(SHOW, "--save-all", folder, "-", input=message)
         got = {name: open(os.path.join(folder, name), "rb").read()

@@ -291,3 +291,19 @@ def requests(host):
            "and the log says who it was")
     left = os.listdir(folder)
     tap.same(left, [], "no request is left")
+
+
+def dead_addresses(host):
+    """Who may ask remote which addresses it leaves out."""
+    front, reader = f"{host.prefix}/bin/keepmail", gid("keep-read")
+    for user, more, wanted, said in (
+            ("root", [], 0, ""), (ANN, [reader], 0, ""),
+            (ANN, [], 100, "Permission denied"),
+            ("_keep-smtpd", [reader], 111, "no answer"),
+            ("_keep-remote", [], 111, "no answer")):
+        uid, own, groups = who(user)
+        status, words = as_user(uid, own, groups + more, keepmail, host.home,
+                                front, "dead-addresses")
+        tap.ok(status == wanted and said in words and bool(said) == bool(words),
+               f"dead-addresses as {user}{' of keep-read' if more else ''}: "
+               f"{wanted}", (status, words))

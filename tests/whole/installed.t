@@ -265,7 +265,8 @@ def main():
                          confinement.warden_peers, confinement.warden_accounts,
                          confinement.countd_peers, through.through_filter,
                          confinement.from_smtpd, confinement.from_sessions,
-                         confinement.requests, outbound.smarthost,
+                         confinement.requests, confinement.dead_addresses,
+                         outbound.smarthost,
                          tlsinside.tls, files):
                 tap.case(case, host)
     finally:

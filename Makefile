@@ -9,6 +9,8 @@
 #                       doc/performance.md
 #   make fuzz           each fuzz target for FUZZ_SECONDS
 #   make install        as root: programs, folders and manuals (see INSTALL)
+#   make install-qmail-compat
+#                       as root: qmail's names in /var/qmail, as links
 #   make format         clang-format on every C file; format-check only tells
 #   make clean          removes build/
 #
@@ -19,6 +21,7 @@ PREFIX = /usr/local
 LIBEXEC = $(PREFIX)/libexec/keepmail
 HOME_DIR = /var/lib/keepmail
 DESTDIR =
+QMAIL = /var/qmail
 BUILD = build
 STATIC = 1
 MAIL = 1
@@ -185,6 +188,11 @@ user-list = tools/user_list.o tools/plain.o tools/users_admin.o tools/users_list
 	tools/maildir_make.o
 users-compile = tools/users_compile.o tools/users_store.o local/assign.o
 tcp-env = tools/tcp_env.o
+qmail-inject = compat/qmail_inject.o compat/inject_sender.o compat/inject_header.o compat/rewrite.o \
+	tools/sendmail_submit.o tools/mail_header.o tools/queue_program.o \
+	tools/spool.o queue/submit.o
+qmail-names = compat/qmail_names.o compat/qread.o compat/newmrh.o compat/pw2u.o \
+	compat/getpw.o tools/queue_walk.o queue/layout.o queue/message_file.o
 command = local/command.o local/forward.o tools/queue_program.o queue/submit.o
 forward = local/forward_main.o $(command)
 vacation = local/vacation_main.o local/vacation.o $(command)
@@ -222,7 +230,7 @@ mail-send = mail/mail_send.o mail/compose.o mail/draft.o mail/submit.o \
 	mail/attach.o mail/message.o mail/harm.o mail/words.o mail/uu.o \
 	mail/charset.o mail/html.o mail/name.o tools/plain.o
 
-HOT_PROGRAMS = smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
+HOT_PROGRAMS = qmail-inject qmail-names smtpd pop3d pop3d-session queue-inject queue-filter queue-submit queue-runner \
 	remote local sendmail queue-list queue-stat queue-check queue-request destination-list countd maildirmake \
 	smtp-why control-show address-why route-show dead-addresses smtp-probe users-compile forward vacation maildir2mbox
 DYNAMIC_PROGRAMS = lookup resolve tcp-env warden authd user-add user-passwd \
@@ -234,6 +242,10 @@ ADMIN = domain-add domain-del domain-list alias-add user-del user-set \
 REQUESTS = queue-hold queue-release queue-delete queue-bounce queue-retry \
 	queue-route
 CONTROLS = control-check
+# qmail's names: programs of ours, and scripts.
+QMAIL_NAMES = qmail-qread qmail-newmrh qmail-pw2u qmail-getpw
+QMAIL_SCRIPTS = qmail-qstat qmail-tcpto qmail-tcpok qmail-showctl qmail-newu predate \
+	datemail mailsubj
 COMMANDS = condredirect bouncesaying except preline qreceipt
 # Programs that link OpenSSL; no other does.
 TLS_PROGRAMS = tls-client tlsd
@@ -243,7 +255,7 @@ GMIME_OBJECTS = mail/mail_show.o mail/mail_send.o mail/message.o mail/compose.o
 OWFAT_PROGRAMS = smtpd pop3d authd remote selftest
 
 # Everything that is not a program's main, for the tests.
-DEPARTMENTS = lib queue smtpd remote local pop3d tools tls mail setup
+DEPARTMENTS = lib queue smtpd remote local pop3d tools tls mail setup compat
 MAINS = $(foreach program,$(PROGRAMS),$(firstword $($(program))))
 MODULES = $(filter-out $(MAINS) $(GMIME_OBJECTS),$(patsubst %.c,%.o,\
 	$(wildcard $(DEPARTMENTS:=/*.c))))
@@ -254,12 +266,19 @@ FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,\
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all unit unit-tests fuzz fuzz-targets crash check bench demo install \
+.PHONY: install-qmail-compat uninstall-qmail-compat all unit unit-tests fuzz fuzz-targets crash check bench demo install \
 	format format-check clean always
 
 all: $(PROGRAMS:%=$(BUILD)/%) $(REQUESTS:%=$(BUILD)/%) \
 	$(COMMANDS:%=$(BUILD)/%) $(ADMIN:%=$(BUILD)/%) \
-	$(CONTROLS:%=$(BUILD)/%)
+	$(CONTROLS:%=$(BUILD)/%) $(QMAIL_NAMES:%=$(BUILD)/%) \
+	$(QMAIL_SCRIPTS:%=$(BUILD)/%)
+
+$(QMAIL_NAMES:%=$(BUILD)/%): $(BUILD)/qmail-names
+	ln -sf qmail-names $@
+
+$(QMAIL_SCRIPTS:%=$(BUILD)/%): $(BUILD)/%: compat/%
+	cp $< $@
 
 $(REQUESTS:%=$(BUILD)/%): $(BUILD)/queue-request
 	ln -sf queue-request $@
@@ -410,6 +429,12 @@ demo:
 install: all
 	BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' \
 		LIBEXEC='$(LIBEXEC)' HOME_DIR='$(HOME_DIR)' MAIL='$(MAIL)' sh tools/install
+
+# Links with qmail's names; never over a qmail that is there.
+install-qmail-compat uninstall-qmail-compat:
+	DESTDIR='$(DESTDIR)' QMAIL='$(QMAIL)' PREFIX='$(PREFIX)' \
+		LIBEXEC='$(LIBEXEC)' HOME_DIR='$(HOME_DIR)' \
+		sh compat/install $(if $(filter uninstall%,$@),remove)
 
 C_FILES = $(wildcard $(DEPARTMENTS:=/*.[ch]) tests/unit/*.[ch] tests/fuzz/*.[ch] \
 	tests/crash/*.[ch])

@@ -132,6 +132,12 @@ const struct control_row control_rows[] = {
 		 "octets a second that a message must come with; 0 for no "
 		 "limit"},
 		"smtp-why, smtpd"},
+	{{"defaultdomain", SETTING_HOST, "@me", INT64_C(0), INT64_C(0), 0,
+		 "qmail-inject gives it to hosts without a dot"},
+		"qmail-inject"},
+	{{"defaulthost", SETTING_HOST, "@me", INT64_C(0), INT64_C(0), 0,
+		 "qmail-inject gives it to addresses without a host"},
+		"qmail-inject"},
 	{{"delaywarning", SETTING_NUMBER, "0", INT64_C(0), INT64_C(100000000),
 		 0, "seconds until the sender is told of a delay; 0: never"},
 		"queue-runner"},
@@ -173,6 +179,9 @@ const struct control_row control_rows[] = {
 	{{"hopsmax", SETTING_NUMBER, "100", INT64_C(1), INT64_C(100), 0,
 		 "the most Received fields in a message"},
 		"smtp-why, smtpd"},
+	{{"idhost", SETTING_HOST, "@me", INT64_C(0), INT64_C(0), 0,
+		 "the host in Message-IDs of qmail-inject's"},
+		"qmail-inject"},
 	{{"incomingmax", SETTING_NUMBER, "100000", INT64_C(1),
 		 INT64_C(100000000), 0,
 		 "messages that the runner has not taken yet"},
@@ -183,7 +192,7 @@ const struct control_row control_rows[] = {
 		"pop3d, smtp-why, smtpd"},
 	{{"locals", SETTING_LIST, "@me", INT64_C(0), INT64_C(0), 0,
 		 "domains that are delivered here; me if missing"},
-		"queue-runner, resolve, smtp-why, smtpd, warden"},
+		"qmail-names, queue-runner, resolve, smtp-why, smtpd, warden"},
 	{{"lookupsocket", SETTING_TEXT, "", INT64_C(0), INT64_C(0), 0,
 		 "unix socket of a program that knows more addresses"},
 		"resolve, warden"},
@@ -195,9 +204,10 @@ const struct control_row control_rows[] = {
 		"smtp-why, smtpd"},
 	{{"me", SETTING_HOST, NULL, INT64_C(0), INT64_C(0), 0,
 		 "this host's name"},
-		"authd, pop3d, queue-filter, queue-inject, queue-runner, "
-		"queue-submit, remote, resolve, route-show, selftest, "
-		"sendmail, smtp-probe, smtp-why, smtpd, user-list, warden"},
+		"authd, pop3d, qmail-inject, qmail-names, queue-filter, "
+		"queue-inject, queue-runner, queue-submit, remote, resolve, "
+		"route-show, selftest, sendmail, smtp-probe, smtp-why, smtpd, "
+		"user-list, warden"},
 	{{"messagesaddress", SETTING_NUMBER, "10000", INT64_C(0),
 		 INT64_C(1000000000), 0,
 		 "the most messages of one address in messageswindow; 0 for no "
@@ -227,6 +237,9 @@ const struct control_row control_rows[] = {
 		 INT64_C(100000), 0,
 		 "the most recipients in a message without a sender"},
 		"smtp-why, smtpd"},
+	{{"plusdomain", SETTING_HOST, "@me", INT64_C(0), INT64_C(0), 0,
+		 "qmail-inject gives it to hosts that end in +"},
+		"qmail-inject"},
 	{{"pop3utf8", SETTING_SWITCH, "0", INT64_C(0), INT64_C(1), 0,
 		 "1: UTF-8 in headers is for all clients, not only for those "
 		 "that say UTF8"},
@@ -340,7 +353,7 @@ const struct control_row control_rows[] = {
 		"smtp-why, smtpd"},
 	{{"virtualdomains", SETTING_LIST, "", INT64_C(0), INT64_C(0), 0,
 		 "[user@][domain]:prepend: delivered here as prepend-local"},
-		"queue-runner, resolve, warden"},
+		"qmail-names, queue-runner, resolve, warden"},
 	{{"xclients", SETTING_LIST, NULL, INT64_C(0), INT64_C(0), 0,
 		 "peers that may say by XCLIENT who the client is"},
 		"smtp-why, smtpd"},

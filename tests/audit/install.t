@@ -39,7 +39,7 @@ find "$work/root" -type f -perm /6000 >"$work/found"
 none "no regular file is set-uid or set-gid" "$work/found"
 find "$work/root" ! -type l -perm /022 >"$work/found"
 none "nothing is writable for group or others" "$work/found"
-grep -rIl '@LIBEXEC@\|@HOME@' "$work/root" >"$work/found"
+grep -rIl '@LIBEXEC@\|@HOME@\|@SENDMAIL@' "$work/root" >"$work/found"
 none "no mark is left unreplaced" "$work/found"
 
 # Every program of the build is in the table.

@@ -193,7 +193,7 @@ qmail-inject = compat/qmail_inject.o compat/inject_sender.o compat/inject_header
 	tools/spool.o queue/submit.o
 qmail-names = compat/qmail_names.o compat/qread.o compat/newmrh.o compat/pw2u.o \
 	compat/getpw.o tools/queue_walk.o queue/layout.o queue/message_file.o
-command = local/command.o local/forward.o tools/queue_program.o queue/submit.o
+command = local/command.o local/environment.o local/forward.o tools/queue_program.o queue/submit.o
 forward = local/forward_main.o $(command)
 vacation = local/vacation_main.o local/vacation.o $(command)
 lmtp-deliver = local/lmtp_deliver.o $(command)

@@ -10,6 +10,7 @@
 #include "lib/fields.h"
 #include "lib/home.h"
 #include "local/command.h"
+#include "local/environment.h"
 #include "local/forward.h"
 #include "tools/queue_program.h"
 
@@ -146,9 +147,12 @@ send_from(const struct home *home, const char *word, struct forward *forward)
 	char path[HOME_NAME_MAX], text[OUTCOME_TEXT_MAX + 1];
 
 	forward->socket_path = home_path(home, "socket/submit", path);
-	enum outcome outcome = forward_submit(forward, false, text);
+	/* the delivery to this command is reported as one, where that is asked
+	 * for: so as if a copy were kept */
+	enum outcome outcome = forward_submit(forward, true, text);
 	const char *last = strrchr(text, ' ');
-	if (outcome == OUTCOME_DELIVERED && last != NULL) {
+	if (outcome != OUTCOME_FAILED && outcome != OUTCOME_DEFERRED &&
+		last != NULL) {
 		printf("%s: qp %s\n", word, last + 1);
 		return 0;
 	}
@@ -156,12 +160,31 @@ send_from(const struct home *home, const char *word, struct forward *forward)
 	return outcome == OUTCOME_FAILED ? STATUS_MISUSE : STATUS_TEMPORARY;
 }
 
+/* What the sender asked of reports, and of the way. */
+static void
+add_wishes(struct forward *forward)
+{
+	const char *envid = getenv("DSN_ENVID"), *orcpt = getenv("DSN_ORCPT");
+	const char *notify = getenv("DSN_NOTIFY"), *ret = getenv("DSN_RET");
+
+	if (envid != NULL && strlen(envid) <= ENVELOPE_ENVID_MAX)
+		forward->envid = envid;
+	if (orcpt != NULL && strlen(orcpt) <= ENVELOPE_ORCPT_MAX)
+		forward->orcpt = orcpt;
+	if (notify != NULL)
+		forward->notify = environment_read_notify(notify);
+	if (ret != NULL && strcmp(ret, "FULL") == 0)
+		forward->ret = RET_FULL;
+	else if (ret != NULL && strcmp(ret, "HDRS") == 0)
+		forward->ret = RET_HDRS;
+	forward->requiretls = getenv("REQUIRETLS") != NULL;
+}
+
 int
 command_send(const char *word, const char *reverse_path, char *const *address,
 	int fd, uint64_t offset, uint64_t octets, int is_forward)
 {
-	/* a list's, so that nothing is carried on of what is not known here */
-	struct newsender sender = {.is_list = true};
+	struct newsender sender = {.is_list = false};
 	struct domains ours = DOMAINS_ZERO;
 	struct home home;
 	char why[300], *from = NULL;
@@ -191,6 +214,8 @@ command_send(const char *word, const char *reverse_path, char *const *address,
 		.offset = offset,
 		.octets = octets};
 	int status = STATUS_MISUSE;
+	if (is_forward)
+		add_wishes(&forward);
 	if (add_all(&forward, address) == 0)
 		status = send_from(&home, word, &forward);
 	free(from);

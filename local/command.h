@@ -28,7 +28,8 @@ char *command_header(size_t *length);
 /*
  * Sends octets of fd from offset on to the addresses (NULL at the end; without a
  * domain they get that of $HOST) with this reverse-path, after the field of $DTLINE
- * if is_forward. Prints "WORD: qp ID". Returns 0; 100 or 111 after a complaint.
+ * if is_forward; then with what the sender asked of reports, less those of success,
+ * too. Prints "WORD: qp ID". Returns 0; 100 or 111 after a complaint.
  */
 int
 command_send(const char *word, const char *reverse_path, char *const *address,

@@ -355,7 +355,14 @@ prepare(struct work *work, const char *socket_path)
 		.local = work->recipient.local,
 		.host = work->recipient.domain,
 		.extension = extension_as_written(work),
+		.requiretls = request->requiretls,
 	};
+	if (!work->newsender.is_list) { /* which takes them over itself */
+		work->words.envid = request->envid;
+		work->words.orcpt = request->orcpt;
+		work->words.notify = request->notify;
+		work->words.ret = request->ret;
+	}
 	work->forward = (struct forward){
 		.socket_path = socket_path,
 		.address = request->address,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "lib/envelope.h"
 #include "local/environment.h"
 
 #define PATH_VALUE "/usr/local/bin:/usr/bin:/bin:"
@@ -98,6 +99,68 @@ set_trace(
 	set(environment, "UFLINE", line);
 }
 
+static const struct {
+	const char *word;
+	uint8_t bit;
+} NOTIFY_WORDS[] = {{"NEVER", NOTIFY_NEVER}, {"SUCCESS", NOTIFY_SUCCESS},
+	{"FAILURE", NOTIFY_FAILURE}, {"DELAY", NOTIFY_DELAY}};
+
+void
+environment_write_notify(char text[ENVIRONMENT_NOTIFY_MAX], uint8_t notify)
+{
+	size_t length = 0;
+
+	text[0] = 0;
+	for (unsigned i = 0; i < 4; i++)
+		if (notify & NOTIFY_WORDS[i].bit)
+			length += (size_t)snprintf(text + length,
+				ENVIRONMENT_NOTIFY_MAX - length, "%s%s",
+				length > 0 ? "," : "", NOTIFY_WORDS[i].word);
+}
+
+uint8_t
+environment_read_notify(const char *text)
+{
+	char written[ENVIRONMENT_NOTIFY_MAX];
+
+	for (uint8_t notify = NOTIFY_NEVER; notify <= NOTIFY_ALL; notify++) {
+		environment_write_notify(written, notify);
+		if (strcmp(written, text) == 0)
+			return notify == NOTIFY_NEVER ||
+					       !(notify & NOTIFY_NEVER)
+				       ? notify
+				       : 0;
+	}
+	return 0;
+}
+
+/* Returns how many there are. */
+static unsigned
+set_wishes(
+	struct environment *environment, const struct environment_words *words)
+{
+	char notify[ENVIRONMENT_NOTIFY_MAX];
+	const char *ret = words->ret == RET_FULL   ? "FULL"
+			  : words->ret == RET_HDRS ? "HDRS"
+						   : NULL;
+
+	environment_write_notify(notify, words->notify);
+	const struct {
+		const char *name, *value;
+	} wishes[] = {{"DSN_NOTIFY", notify}, {"DSN_RET", ret},
+		{"DSN_ENVID", words->envid}, {"DSN_ORCPT", words->orcpt},
+		{"REQUIRETLS", words->requiretls ? "1" : NULL}};
+	unsigned wanted = 0;
+
+	for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+		if (wishes[i].value == NULL || *wishes[i].value == 0)
+			continue;
+		set(environment, wishes[i].name, wishes[i].value);
+		wanted++;
+	}
+	return wanted;
+}
+
 int
 environment_make(
 	struct environment *environment, const struct environment_words *words)
@@ -131,6 +194,7 @@ environment_make(
 		set(environment, "DEFAULT", words->matched);
 		wanted++;
 	}
+	wanted += set_wishes(environment, words);
 	if (environment->variables == wanted)
 		return 0;
 	environment_free(environment);

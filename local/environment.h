@@ -12,9 +12,14 @@
  *   DEFAULT                        what "default" stood for; else not set
  *   DTLINE RPLINE UFLINE           Delivered-To, Return-Path, mbox line, each
  *                                  with its line end
+ *   DSN_NOTIFY DSN_RET DSN_ENVID DSN_ORCPT
+ *                                  what the sender asked of reports, as SMTP has
+ *                                  it (RFC 3461 section 4); not set if nothing
+ *   REQUIRETLS                     1 if the sender wants that; else not set
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define ENVIRONMENT_MAX 32
 
@@ -26,7 +31,10 @@ struct environment_words {
 	const char *new_sender;		/* that a forward should have */
 	const char *local, *host;	/* the recipient's halves, unquoted */
 	const char *extension;
-	const char *matched; /* NULL: DEFAULT is not set */
+	const char *matched;	   /* NULL: DEFAULT is not set */
+	const char *envid, *orcpt; /* NULL or "": not set */
+	uint8_t notify, ret;	   /* enum envelope_notify, envelope_ret */
+	uint8_t requiretls;
 };
 
 struct environment {
@@ -43,6 +51,13 @@ int environment_make(
 #define ENVIRONMENT_LINE_MAX 1200
 size_t
 environment_mbox_line(char line[ENVIRONMENT_LINE_MAX], const char *sender);
+
+/* NOTIFY as a variable has it: "NEVER", or words with a comma between two. */
+#define ENVIRONMENT_NOTIFY_MAX 32
+void
+environment_write_notify(char text[ENVIRONMENT_NOTIFY_MAX], uint8_t notify);
+/* The same back; 0 for what is none. */
+uint8_t environment_read_notify(const char *text);
 
 /* Frees what it owns and makes it empty. Safe twice. */
 void environment_free(struct environment *environment);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <signal.h>
 #include "lib/deadline.h"
+#include "lib/envelope.h"
 #include "local/environment.h"
 #include "local/program.h"
 #include "tests/unit/temporary.h"
@@ -31,6 +32,11 @@ static const struct environment_words WORDS = {
 	.host = "mx.host.example.test",
 	.extension = "a-b-c-d",
 	.matched = "c-d",
+	.notify = NOTIFY_SUCCESS | NOTIFY_DELAY,
+	.ret = RET_FULL,
+	.envid = "my+20id",
+	.orcpt = "",
+	.requiretls = 1,
 };
 
 static void
@@ -104,6 +110,8 @@ static const struct {
 		"ann,ann,/home/ann,/k"},
 	{"echo $HOST,$HOST2,$HOST3,$HOST4", PROGRAM_DONE,
 		"mx.host.example.test,mx.host.example,mx.host,mx"},
+	{"echo $DSN_NOTIFY,$DSN_RET,$DSN_ENVID,${DSN_ORCPT-none},$REQUIRETLS",
+		PROGRAM_DONE, "SUCCESS,DELAY,FULL,my+20id,none,1"},
 	{"echo $LOCAL,$EXT,$EXT2,$EXT3,$EXT4,$DEFAULT", PROGRAM_DONE,
 		"ann-a-b-c-d,a-b-c-d,b-c-d,c-d,d,c-d"},
 	{"echo $SENDER,$NEWSENDER,$RECIPIENT", PROGRAM_DONE,
@@ -138,6 +146,25 @@ test_rows(void **state)
 			result == PROGRAM_DONE || result == PROGRAM_STOP);
 	}
 	stop(&place);
+}
+
+static void
+test_notify(void **state)
+{
+	static const char *const none[] = {"", "never", "NEVER,SUCCESS",
+		"SUCCESS,", "DELAY,SUCCESS", "SUCCESS,FAILURE,DELAY,X", NULL};
+	char text[ENVIRONMENT_NOTIFY_MAX];
+
+	(void)state;
+	for (uint8_t notify = 2; notify <= NOTIFY_ALL; notify += 2) {
+		environment_write_notify(text, notify);
+		assert_int_equal(environment_read_notify(text), notify);
+	}
+	environment_write_notify(text, 0);
+	assert_string_equal(text, "");
+	assert_int_equal(environment_read_notify("NEVER"), NOTIFY_NEVER);
+	for (size_t i = 0; none[i] != NULL; i++)
+		assert_int_equal(environment_read_notify(none[i]), 0);
 }
 
 static void
@@ -258,6 +285,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_offset),
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_time_limit),

@@ -15,7 +15,8 @@ from instance import Instance
 tap = Tap()
 
 # What a command of a .qmail file may find in its environment.
-NAMES = {"DEFAULT", "DTLINE", "EXT", "EXT2", "EXT3", "EXT4", "HOME", "HOST",
+NAMES = {"DEFAULT", "DSN_ENVID", "DSN_NOTIFY", "DSN_ORCPT", "DSN_RET",
+         "DTLINE", "EXT", "EXT2", "EXT3", "EXT4", "HOME", "HOST",
          "HOST2", "HOST3", "HOST4", "KEEPMAIL", "LOCAL", "LOGNAME",
          "NEWSENDER", "PATH", "PWD", "RECIPIENT", "RPLINE", "SENDER", "SHELL",
          "UFLINE", "USER"}

@@ -370,6 +370,38 @@ def triple(host):
     tap.same(host.delivered(), [], "nobody else is told")
 
 
+def by_command(host):
+    """The forward command of a .qmail file sends on what the sender asked."""
+    path = os.path.join(os.path.dirname(host.maildir), ".qmail-on")
+    with open(path, "w") as file:
+        file.write("|env | grep ^DSN_ >wishes; forward bad7@plain.test"
+                   " good7@dsn.test\n")
+    host.give(path)
+    to = host.address.replace("@", "-on@")
+    host.dsn.lines.clear()
+    send(host, [(to, ["NOTIFY=NEVER", "ORCPT=rfc822;a+2Bb@old.test"])],
+         options=["RET=HDRS", "ENVID=my+20id"])
+    host.wait_empty()
+    tap.same(host.delivered(), [], "NOTIFY=NEVER goes on with a command: silence")
+    lines = "\n".join(host.dsn.lines)
+    tap.ok("RET=HDRS ENVID=my+20id" in lines and
+           "NOTIFY=NEVER ORCPT=rfc822;a+2Bb@old.test" in lines,
+           "…and RET, ENVID and ORCPT with it", lines)
+    with open(os.path.join(os.path.dirname(path), "wishes")) as file:
+        tap.same(sorted(file.read().split("\n")),
+                 ["", "DSN_ENVID=my+20id", "DSN_NOTIFY=NEVER",
+                  "DSN_ORCPT=rfc822;a+2Bb@old.test", "DSN_RET=HDRS"],
+                 "…as it is in the command's variables")
+    host.dsn.lines.clear()
+    send(host, [(to, ["NOTIFY=SUCCESS"])])
+    [report] = reports(host)
+    tap.same((field(report, 0, "Action"), len(report.recipients)),
+             ("delivered", 1), "success is reported of the command alone")
+    tap.ok("NOTIFY=NEVER" in "\n".join(host.dsn.lines),
+           "…and does not go on", host.dsn.lines)
+    os.unlink(path)
+
+
 def lifetime(host):
     """Bounces are given up earlier than other mail."""
     local, domain = host.address.split("@")
@@ -403,7 +435,8 @@ with Instance() as host, Server(False) as plain, Server(True) as dsn:
     host.control("delaywarning", "1\n")
     host.restart("queue-runner")
     for step in (failure, whole_or_header, eight_bit, utf8, success, double,
-                 triple, delay, lifetime):
+                 triple, delay, by_command,
+                 lifetime):
         tap.case(step, host)
     if tap.failed:
         tap.note(host.logs())

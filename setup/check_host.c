@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/timex.h>
@@ -15,11 +16,14 @@
 #include <unistd.h>
 #include "lib/deadline.h"
 #include "lib/line.h"
+#include "lib/service.h"
 #include "remote/client.h"
 #include "remote/mx.h"
 #include "setup/setup.h"
 
 #define CONNECT_MS 5000
+/* After that no other address is tried. */
+#define REACH_MS 9000
 /* 2024-01-01: a clock before that is wrong. */
 #define TIME_LEAST_S INT64_C(1704067200)
 #define ROOM_LEAST (UINT64_C(64) << 20)
@@ -112,6 +116,26 @@ has_smarthost(const struct setup *setup)
 	return text[0] == ':' || strstr(text, "\n:") != NULL;
 }
 
+/* Tries the addresses in turn until one answers. Returns its place; or -1 with
+ * errno of the first. */
+static int
+first_that_answers(const struct mx_list *list, char *said, size_t size)
+{
+	int64_t deadline_ms = deadline_after_ms(REACH_MS);
+	int saved = 0;
+
+	for (unsigned i = 0; i < list->count; i++) {
+		if (greeting(&list->entry[i].address, said, size) == 0)
+			return (int)i;
+		if (i == 0)
+			saved = errno;
+		if (deadline_left_ms(deadline_ms) == 0)
+			break;
+	}
+	errno = saved;
+	return -1;
+}
+
 static void
 check_way_out(struct setup *setup)
 {
@@ -124,6 +148,7 @@ check_way_out(struct setup *setup)
 	struct route_target target;
 	struct mx_list *list = malloc(sizeof *list);
 	char said[600] = "", domain[SETUP_NAME_MAX + 10];
+	int place;
 
 	snprintf(domain, sizeof domain, "%s", setup->reach);
 	if (has_smarthost(setup)) {
@@ -137,7 +162,7 @@ check_way_out(struct setup *setup)
 		findings_tell(findings, FINDING_WARN, "way out", NULL,
 			"cannot tell: no mail server of %s is found",
 			setup->reach);
-	} else if (greeting(&list->entry[0].address, said, sizeof said) < 0) {
+	} else if ((place = first_that_answers(list, said, sizeof said)) < 0) {
 		findings_tell(findings, setup_internet(setup, FINDING_FAIL),
 			"way out", mend, "no connection to port 25 of %s: %s",
 			list->entry[0].host, strerror(errno));
@@ -145,7 +170,7 @@ check_way_out(struct setup *setup)
 		bool is_greeted = strncmp(said, "220", 3) == 0;
 
 		findings_tell(findings, is_greeted ? FINDING_OK : FINDING_WARN,
-			"way out", NULL, "%s says: %s", list->entry[0].host,
+			"way out", NULL, "%s says: %s", list->entry[place].host,
 			said[0] != '\0' ? said : "nothing");
 	}
 	free(list);
@@ -244,23 +269,44 @@ check_durable(struct setup *setup)
 
 /* --- services --- */
 
-/* Counts the service folders, and those that supervise looks after. */
-static void
-check_services(struct setup *setup)
+/* The sockets of those that mail needs. */
+static const char *const sockets[] = {
+	"submit", "resolve", "warden", "auth", "lookup", "count", "tls-client"};
+#define SOCKETS (sizeof sockets / sizeof sockets[0])
+
+static bool
+socket_answers(const struct setup *setup, const char *name)
 {
-	struct findings *findings = &setup->findings;
-	char folder[SETUP_PATH_MAX], path[SETUP_PATH_MAX + 300],
-		mend[FINDINGS_TEXT_MAX];
-	unsigned count = 0, running = 0;
+	char relative[64], path[SETUP_PATH_MAX];
+	int64_t deadline_ms = deadline_after_ms(CONNECT_MS);
+
+	snprintf(relative, sizeof relative, "socket/%s", name);
+	setup_path(setup, relative, path);
+	int fd = service_connect(path, SOCK_SEQPACKET, deadline_ms);
+	if (fd < 0 && errno == EPROTOTYPE)
+		fd = service_connect(path, SOCK_STREAM, deadline_ms);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Counts the service folders; returns how many of them supervise (of daemontools
+ * or of runit) looks after. */
+static unsigned
+count_services(const char *folder, unsigned *count)
+{
+	char path[SETUP_PATH_MAX + 300];
+	unsigned running = 0;
 	struct dirent *entry;
 	struct stat st;
 
-	DIR *listing = opendir(setup_path(setup, "service", folder));
+	*count = 0;
+	DIR *listing = opendir(folder);
 	while (listing != NULL && (entry = readdir(listing)) != NULL) {
 		snprintf(path, sizeof path, "%s/%s/run", folder, entry->d_name);
 		if (entry->d_name[0] == '.' || stat(path, &st) < 0)
 			continue;
-		count++;
+		(*count)++;
 		/* supervise alone opens it for reading: supervise(8) */
 		snprintf(path, sizeof path, "%s/%s/supervise/ok", folder,
 			entry->d_name);
@@ -272,13 +318,33 @@ check_services(struct setup *setup)
 	}
 	if (listing != NULL)
 		closedir(listing);
+	return running;
+}
+
+static void
+check_services(struct setup *setup)
+{
+	struct findings *findings = &setup->findings;
+	char folder[SETUP_PATH_MAX], mend[FINDINGS_TEXT_MAX];
+	unsigned count, answering = 0;
+	unsigned running =
+		count_services(setup_path(setup, "service", folder), &count);
+
+	for (size_t i = 0; i < SOCKETS; i++)
+		answering += socket_answers(setup, sockets[i]);
 	findings_mend(mend,
 		"apt-get install daemontools-run && for service in %s/*/; do "
 		"ln -sfn ${service%%/} /etc/service/; done",
 		folder);
-	if (running == count && count > 0)
-		findings_tell(findings, FINDING_OK, "services", NULL,
-			"all %u are supervised", count);
+	if (answering == SOCKETS)
+		findings_tell(
+			findings, FINDING_OK, "services", NULL, "all answer");
+	else if (running == count && count > 0)
+		findings_tell(findings, FINDING_WARN, "services",
+			"read log/*/current in the home",
+			"all %u are supervised, but %u of %u do not answer",
+			count, (unsigned)SOCKETS - answering,
+			(unsigned)SOCKETS);
 	else
 		findings_tell(findings, FINDING_WARN, "services", mend,
 			"%u of %u are supervised: start the others", running,

@@ -13,6 +13,8 @@
 #include "setup/setup.h"
 
 #define ASK_MS 5000
+/* So many addresses of a family are looked at. */
+#define FAMILY_MAX 4
 
 struct name_settings {
 	struct setting_list nameservers;
@@ -193,13 +195,19 @@ check_reverse(struct setup *setup, const struct sockaddr_storage *address,
 			setup->host);
 }
 
+/* The addresses that the host's name has in DNS. */
+struct seen {
+	struct sockaddr_storage address[2 * FAMILY_MAX];
+	unsigned count;
+};
+
 /* The host's addresses of a family: whether they are ours, and their names.
  * Returns how many there are, or -1 if that is not known now. */
 static int
-check_family(struct setup *setup, int family)
+check_family(struct setup *setup, int family, struct seen *seen)
 {
 	struct findings *findings = &setup->findings;
-	struct sockaddr_storage address[4];
+	struct sockaddr_storage *address = seen->address + seen->count;
 	char text[64], mend[FINDINGS_TEXT_MAX];
 	unsigned count;
 	enum dns_result result = dns_addresses(&setup->dns, setup->host, family,
@@ -207,9 +215,11 @@ check_family(struct setup *setup, int family)
 
 	if (result == DNS_TEMPORARY || result == DNS_MEMORY)
 		return -1;
-	count = setup->answer.count < 4 ? setup->answer.count : 4;
+	count = setup->answer.count < FAMILY_MAX ? setup->answer.count
+						 : FAMILY_MAX;
 	for (unsigned i = 0; i < count; i++)
 		address[i] = setup->answer.record[i].address;
+	seen->count += count;
 	for (unsigned i = 0; i < count; i++) {
 		mx_address_text(&address[i], text, sizeof text);
 		if (!is_ours(&address[i]))
@@ -228,13 +238,73 @@ check_family(struct setup *setup, int family)
 	return (int)count;
 }
 
+/* Whether the address means the same everywhere: not RFC 1918, RFC 6598, nor
+ * RFC 4193. */
+static bool
+is_public(const struct sockaddr *address)
+{
+	if (!is_outside(address))
+		return false;
+	if (address->sa_family == AF_INET6)
+		return (((const struct sockaddr_in6 *)address)
+				       ->sin6_addr.s6_addr[0] &
+			       0xe0) == 0x20;
+	uint32_t ip =
+		ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr);
+	return ip >> 24 != 10 && ip >> 20 != 0xac1 && ip >> 16 != 0xc0a8 &&
+	       ip >> 16 != 0xa9fe && ip >> 22 != 0x191;
+}
+
+/* Public addresses that this host has and DNS does not know: mail may leave from
+ * them all the same. */
+static void
+check_own_addresses(struct setup *setup, const struct seen *seen)
+{
+	char text[INET6_ADDRSTRLEN], mend[FINDINGS_TEXT_MAX];
+	struct ifaddrs *list;
+
+	if (getifaddrs(&list) < 0)
+		return;
+	for (struct ifaddrs *at = list; at != NULL; at = at->ifa_next) {
+		const struct sockaddr *address = at->ifa_addr;
+		bool is_known = false;
+
+		if (!is_public(address))
+			continue;
+		for (unsigned i = 0; i < seen->count; i++)
+			is_known |= is_same(address, &seen->address[i]);
+		if (is_known)
+			continue;
+		bool is_v6 = address->sa_family == AF_INET6;
+		const void *ip =
+			is_v6 ? (const void *)&(
+					(const struct sockaddr_in6 *)address)
+					->sin6_addr
+			      : &((const struct sockaddr_in *)address)
+					 ->sin_addr;
+		if (inet_ntop(address->sa_family, ip, text, sizeof text) ==
+			NULL)
+			continue;
+		findings_mend(mend,
+			"add to the zone: %s. %s %s; and have its reverse name "
+			"set to %s",
+			setup->host, is_v6 ? "AAAA" : "A", text, setup->host);
+		findings_tell(&setup->findings, FINDING_WARN, text, mend,
+			"this host has the address, %s has not: mail that "
+			"leaves from it may be refused",
+			setup->host);
+	}
+	freeifaddrs(list);
+}
+
 static void
 check_addresses(struct setup *setup)
 {
 	struct findings *findings = &setup->findings;
 	char mend[FINDINGS_TEXT_MAX];
-	int v4 = check_family(setup, AF_INET);
-	int v6 = check_family(setup, AF_INET6);
+	struct seen seen = {0};
+	int v4 = check_family(setup, AF_INET, &seen);
+	int v6 = check_family(setup, AF_INET6, &seen);
 
 	findings_mend(mend, "add to the zone: %s. A (this host's address)",
 		setup->host);
@@ -249,6 +319,8 @@ check_addresses(struct setup *setup)
 		findings_tell(findings, setup_internet(setup, FINDING_FAIL),
 			setup->host, mend,
 			"has no address in DNS: nobody finds this host");
+	if (v4 > 0 || v6 > 0)
+		check_own_addresses(setup, &seen);
 }
 
 /* --- the domain's MX --- */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "lib/descriptors.h"
 #include "lib/log.h"
 #include "lib/outcome.h"
 #include "setup/installation.h"
@@ -51,6 +52,8 @@ main(int argc, char **argv)
 	const char *path = getenv("KEEPMAIL"), *programs = KEEPMAIL_LIBEXEC;
 
 	log_start("install-check");
+	if (descriptors_ensure_standard() < 0)
+		return STATUS_TEMPORARY;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			is_json = true;

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "lib/deadline.h"
+#include "lib/descriptors.h"
 #include "lib/log.h"
 #include "lib/outcome.h"
 #include "lib/role.h"
@@ -326,6 +327,8 @@ main(int argc, char **argv)
 	char *end = NULL;
 
 	log_start("selftest");
+	if (descriptors_ensure_standard() < 0)
+		return STATUS_TEMPORARY;
 	signal(SIGPIPE, SIG_IGN);
 	bool is_wrong = read_options(&options, argc, argv) < 0;
 	if (options.timeout != NULL)

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "lib/address.h"
+#include "lib/descriptors.h"
 #include "lib/log.h"
 #include "lib/outcome.h"
 #include "setup/setup.h"
@@ -172,6 +173,8 @@ main(int argc, char **argv)
 	char why[300];
 
 	log_start("setup");
+	if (descriptors_ensure_standard() < 0)
+		return STATUS_TEMPORARY;
 	signal(SIGPIPE, SIG_IGN);
 	if (setup == NULL) {
 		log_line("out of memory");

@@ -4,11 +4,12 @@ it, and says which step fails; control-check speaks JSON."""
 
 import os
 import socket
+import subprocess
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from findings import Findings
+from findings import Findings, programs
 from instance import Instance
 from tap import Tap, wait_for
 
@@ -173,9 +174,32 @@ def control_check(host):
            run.list[-1]["text"], "…and what is", run.text)
 
 
+def set_up(host, tools):
+    return subprocess.run(
+        [tools + "/setup", "--json", "--private", "--loopback", "--programs",
+         tools, "--user", host.address, host.domain], cwd="/",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=120, **host.as_owner())
+
+
+def set_up_again(host):
+    """setup for what runs: nothing changes, and the services answer."""
+    tools = programs(os.path.join(host.folder, "programs"))
+    done = Findings(set_up(host, tools))
+    tap.ok(done.status == 0 and done.of("services") == ["ok"]
+           and done.of("account") == ["ok"]
+           and done.of(f"port {host.smtp_port}") == ["ok"]
+           and b"answers: 220" in done.text, "setup while it runs", done.text)
+    tap.same(selftest(host).returncode, 0, "and all goes on")
+    host.svc("-d", "resolve")
+    again = Findings(set_up(host, tools))
+    tap.same(again.of("services"), ["warn"], "a service that is down")
+    up(host, "resolve")
+
+
 def main():
     with Instance() as host:
-        for case in (comes_through, by_file, left_behind, fails, strangers,
+        for case in (set_up_again, comes_through, by_file, left_behind, fails, strangers,
                      wrong_calls, control_check):
             tap.case(case, host)
 

@@ -14,8 +14,8 @@ from installed import PATH, TOP, raise_loopback, run
 from tap import skip_all
 
 INSIDE = "KEEPMAIL_TEST_ROOT"
-UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--net", "--cgroup",
-           "--mount-proc", "--kill-child"]
+UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--net", "--uts",
+           "--ipc", "--mount-proc", "--kill-child"]
 
 
 def layer(lower, folder, target):

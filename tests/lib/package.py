@@ -67,6 +67,7 @@ class Host:
     def __init__(self, root):
         self.root = root
         self.log = f"{root.folder}/supervisor.log"
+        self.cgroup = "/sys/fs/cgroup/" + os.path.basename(root.folder)
         self.supervisor = None
         self.sent = 0
 
@@ -101,30 +102,51 @@ class Host:
         self.supervisor = self.root.start(*command, log=self.log)
 
     def start_systemd(self):
-        """systemd as the first process of a namespace in the root; whether the
+        """systemd as the first process of a namespace in the root, with a cgroup
+        of its own and nothing to start but the suite and its journal; whether the
         kernel lets it be."""
-        os.makedirs(self.root.file("/sys/."), exist_ok=True)
-        mounts = ("mount -t sysfs sysfs /sys &&"
-                  " mount -t cgroup2 cgroup2 /sys/fs/cgroup")
-        if self.root.sh(mounts, ok=False).returncode != 0:
+        root = self.root
+        if root.sh("mkdir -p /sys && mount -t sysfs -o ro sysfs /sys &&"
+                   " mount -t cgroup2 cgroup2 /sys/fs/cgroup &&"
+                   f" mkdir {self.cgroup}", ok=False).returncode != 0:
             return False
-        # It needs nothing of what the machine starts.
-        self.root.sh("cd /etc/systemd/system && rm -rf *.wants")
-        self.supervisor = self.root.start(
-            "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "env",
-            "container=other", "/lib/systemd/systemd", "--system",
-            "--unit=keepmail.target", log=self.log)
+        # Nothing of what the machine would start, and no setting of its kernel.
+        root.sh("cd /usr/lib/systemd && rm -rf system-generators system/*.wants"
+                " /etc/systemd/system/*.wants && cd system &&"
+                " mkdir keepmail.target.wants &&"
+                " ln -s ../systemd-journald.service keepmail.target.wants/")
+        self.supervisor = root.start(
+            "sh", "-c", f"echo $$ >{self.cgroup}/cgroup.procs && exec unshare --cgroup"
+            " --pid --fork --uts --ipc --mount-proc --kill-child sh -c '"
+            "umount /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup &&"
+            " mount -o bind,ro /proc/sys /proc/sys &&"
+            " exec env container=other /lib/systemd/systemd --system"
+            " --unit=keepmail.target'", log=self.log)
         return bool(wait_for(lambda: self.systemctl(
             "is-system-running").stdout.strip() in ("running", "degraded"), 20,
             0.1))
 
+    def end_systemd(self):
+        """It, all that it started, and the cgroup; whether that is gone."""
+        if self.supervisor:
+            self.supervisor.kill()
+            self.supervisor.wait()
+            self.supervisor = None
+        self.root.sh("rm -rf /run/systemd")
+        return wait_for(lambda: self.root.sh(
+            f"[ ! -d {self.cgroup} ] || find {self.cgroup} -depth -type d -exec rmdir {{}} +"
+            " 2>/dev/null", ok=False).returncode == 0, 20, 0.1)
+
     def systemctl(self, *words):
-        """systemctl, in the namespace of that systemd."""
+        return self.beside("systemctl", "--no-pager", *words)
+
+    def beside(self, *words):
+        """A command in the namespaces of that systemd."""
         with open(f"/proc/{self.supervisor.pid}/task/{self.supervisor.pid}"
                   "/children") as file:
             first = file.read().split()[:1]
-        return run("nsenter", "-t", (first or ["1"])[0], "-p", "-m", "-r",
-                   "systemctl", "--no-pager", *words, ok=False)
+        return run("nsenter", "-t", (first or ["1"])[0], "-p", "-m", "-r", *words,
+                   env=self.root.environment, ok=False)
 
     def ours(self):
         """Processes of the suite, and its supervisors': whoever has its current
@@ -143,10 +165,7 @@ class Host:
     def gone(self):
         return wait_for(lambda: not self.ours(), 20)
 
-    def end_supervisor(self, kill=False):
-        """With kill, it and the namespace it is the first process of."""
-        if kill:
-            self.supervisor.kill()
+    def end_supervisor(self):
         self.supervisor.terminate()
         try:
             self.supervisor.wait(20)

@@ -122,9 +122,14 @@ class Host:
             " mount -o bind,ro /proc/sys /proc/sys &&"
             " exec env container=other /lib/systemd/systemd --system"
             " --unit=keepmail.target'", log=self.log)
-        return bool(wait_for(lambda: self.systemctl(
-            "is-system-running").stdout.strip() in ("running", "degraded"), 20,
-            0.1))
+        return bool(wait_for(self.is_up, 20, 0.1))
+
+    def is_up(self):
+        try:
+            return self.systemctl("is-system-running").stdout.strip() in (
+                "running", "degraded")
+        except (OSError, IndexError):
+            return False
 
     def end_systemd(self):
         """It, all that it started, and the cgroup; whether that is gone."""
@@ -144,8 +149,8 @@ class Host:
         """A command in the namespaces of that systemd."""
         with open(f"/proc/{self.supervisor.pid}/task/{self.supervisor.pid}"
                   "/children") as file:
-            first = file.read().split()[:1]
-        return run("nsenter", "-t", (first or ["1"])[0], "-p", "-m", "-r", *words,
+            first = file.read().split()[0]
+        return run("nsenter", "-t", first, "-p", "-m", "-r", *words,
                    env=self.root.environment, ok=False)
 
     def ours(self):

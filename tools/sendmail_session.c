@@ -132,7 +132,7 @@ mail(struct talk *talk, const char *text, size_t length)
 	}
 	work->envelope.body = parameters.body;
 	work->envelope.ret = parameters.ret;
-	work->envelope.smtputf8 = parameters.smtputf8;
+	work->envelope.smtputf8 |= parameters.smtputf8;
 	talk->has_mail = true;
 	say(talk, "250 2.1.0 ok");
 }

@@ -82,6 +82,15 @@ complete(struct path *path, struct sendmail *work)
 	return address_set_domain(path, work->me, strlen(work->me));
 }
 
+/* An address that is not of ASCII alone needs SMTPUTF8 (RFC 6531). */
+static void
+note_utf8(struct sendmail *work, const char *address)
+{
+	for (; *address; address++)
+		if (*address & 0x80)
+			work->envelope.smtputf8 = 1;
+}
+
 int
 sendmail_set_path(struct sendmail *work, const struct path *given)
 {
@@ -92,6 +101,7 @@ sendmail_set_path(struct sendmail *work, const struct path *given)
 		return sendmail_fail(work, EX_TEMPFAIL,
 			"not a host name in control/me", work->me);
 	address_write(address, sizeof(address), &path);
+	note_utf8(work, address);
 	free(work->envelope.reverse_path);
 	work->envelope.reverse_path = strdup(address);
 	if (work->envelope.reverse_path == NULL)
@@ -136,9 +146,7 @@ sendmail_add_recipient(struct sendmail *work, const struct path *given,
 		return sendmail_fail(work, EX_DATAERR,
 			"not a recipient address", given->local);
 	address_write(address, sizeof(address), &path);
-	for (const char *p = address; *p; p++)
-		if (*p & 0x80)
-			work->envelope.smtputf8 = 1;
+	note_utf8(work, address);
 	if (envelope_add_recipient(&work->envelope, address, notify, orcpt) ==
 		0)
 		return 0;
@@ -201,6 +209,19 @@ set_recipients(struct sendmail *work, const char *block, size_t length)
 
 /* --- the message --- */
 
+/* Whether text may be the beginning of a field that goes on behind it. */
+static int
+may_be_cut_name(const char *text, size_t length)
+{
+	size_t at = 0;
+
+	while (at < length && text[at] > ' ' && text[at] < 127)
+		at++;
+	while (at < length && strchr(" \t\r", text[at]) != NULL)
+		at++;
+	return at == length;
+}
+
 /*
  * The header as it came: all that the spool holds in memory. A header that does
  * not end within it cannot be rewritten.
@@ -215,8 +236,9 @@ check_header(struct sendmail *work, size_t *length)
 	fields_start(&fields, work->spool.memory, *length);
 	while (fields_next(&fields, &field))
 		;
-	if (fields.body_at == *length && !fields.blank &&
-		*length < work->spool.octets)
+	if (!fields.blank && *length < work->spool.octets &&
+		may_be_cut_name(work->spool.memory + fields.body_at,
+			*length - fields.body_at))
 		return sendmail_fail(
 			work, EX_DATAERR, "the header is too long", "");
 	return 0;

@@ -78,6 +78,26 @@ def remote():
         tap.ok(host.wait_empty(), "nothing is left", host.queued())
 
 
+def sender():
+    """A sender in UTF-8, of sendmail's, to a recipient in ASCII."""
+    del lines[:]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(5)
+        host.control("smtproutes",
+                     f"{THEIRS}:[127.0.0.1]:{listener.getsockname()[1]}\n")
+        host.restart("queue-runner", "remote")
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        run = host.run("sendmail", "-f", "\u00e4@client.test", f"x@{THEIRS}",
+                       input=b"Subject: x\n\nx\n")
+        tap.same(run.returncode, 0, "sendmail takes a sender in UTF-8")
+        tap.ok(wait_for(lambda: b".\r\n" in lines, 20), "it goes out",
+               host.log("queue-runner"))
+        tap.ok(any(re.match(rb"MAIL FROM:.*SMTPUTF8", line) for line in lines),
+               "with the word that the server needs for it", lines)
+        tap.ok(host.wait_empty(), "nothing is left", host.queued())
+
+
 def why():
     run = host.run("smtp-why", "--ip", "192.0.2.1", "--from", "a@client.test",
                    "--to", "ann@bücher.test")
@@ -97,6 +117,6 @@ with Instance() as host:
     run = host.run("user-add", f"ann@{OURS}", input=b"secret\n")
     assert run.returncode == 0, run.stderr
     host.restart("resolve", "queue-runner")
-    for case in (local, remote, why):
+    for case in (local, remote, sender, why):
         tap.case(case)
 tap.done()

@@ -394,6 +394,13 @@ def header_forms(host):
     send(host, "-t", message=b"\0", status=65, said="NUL")
     send(host, host.address, message=HEADER + b"x" * 9_000_000 + b"\0",
          status=65, said="NUL")
+    # What is looked at ends within the name of a field.
+    head = b"To: %s\nX: " % host.address.encode()
+    for name in (b"Bcc: x@y.test\n", b"Bcc : x@y.test\n", b"\r\n"):
+        cut = 4 if name[3:4] == b" " else 1
+        fill = b"x" * (8 * 1024 * 1024 - len(head) - 1 - cut) + b"\n"
+        send(host, "-t", message=head + fill + name + b"\n" + b"x" * 9,
+             status=65, said="header is too long")
 
 
 def many(host):

@@ -334,7 +334,9 @@ take_final_reply(struct transfer *transfer)
 	struct client *client = transfer->client;
 	int class = client_reply(client, client->timeouts.final_ms);
 
-	client->transaction = 0;
+	/* A server may keep what a chunk that failed belongs to. */
+	client->transaction =
+		(client->capabilities & CLIENT_CHUNKING) && class != 2;
 	if (class == 3) {
 		out_of_step(transfer);
 		class = -1;

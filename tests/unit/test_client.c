@@ -127,6 +127,30 @@ test_again_and_next(void **state)
 	close_scene(scene, "again and next");
 }
 
+/* A chunk that was refused may leave its transaction open at the server. */
+static void
+test_next_after_chunk(void **state)
+{
+	struct scene *scene = open_scene(CHUNK MAIL TO(0) OK OK CHUNK_BODY
+		"<451 not now\n>RSET\n" OK MAIL TO(0)
+			OK OK CHUNK_BODY OK MAIL TO(0) OK OK CHUNK_BODY OK
+		">QUIT\n",
+		1, CONTENT);
+	struct client *client = &scene->client;
+
+	(void)state;
+	assert_int_equal(CLIENT_OK, client_greet(client, "me.test"));
+	for (int round = 0; round < 3; round++) {
+		scene->told.letter[0] = 'T';
+		scene->recipient[0].state = CLIENT_UNSENT;
+		assert_int_equal(CLIENT_OK,
+			client_send_message(client, &scene->message));
+		assert_string_equal(round == 0 ? "D" : "R", scene->told.letter);
+	}
+	client_quit(client);
+	close_scene(scene, "after a chunk");
+}
+
 /* A hundred and ten recipients go in batches: 50, 50, 10 and DATA. */
 static void
 test_batches(void **state)
@@ -267,6 +291,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_again_and_next),
+		cmocka_unit_test(test_next_after_chunk),
 		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_content),
 		cmocka_unit_test(test_cut_short),

@@ -271,6 +271,26 @@ make_own(struct setup *setup, const struct pair *pair)
 		setup->host);
 }
 
+/* Whether there is a key that waits for its certificate, or the other way: both are
+ * the administrator's. Tells it. */
+static bool
+is_half(struct setup *setup, const struct pair *pair)
+{
+	struct stat st;
+	const char *half = lstat(pair->key, &st) == 0	? pair->key
+			   : lstat(pair->pem, &st) == 0 ? pair->pem
+							: NULL;
+
+	if (half == NULL)
+		return false;
+	findings_tell(&setup->findings, FINDING_FAIL, half,
+		"copy the other one there as tlsd(8) says, or move this one "
+		"away and run setup again",
+		"is there without its %s, and left as it is",
+		half == pair->key ? "certificate" : "key");
+	return true;
+}
+
 void
 setup_certificates(struct setup *setup)
 {
@@ -279,6 +299,8 @@ setup_certificates(struct setup *setup)
 	if (check_pairs(setup) > 0)
 		return;
 	name_pair(setup, &pair);
+	if (is_half(setup, &pair))
+		return;
 	unlink(pair.new_key);
 	unlink(pair.new_pem);
 	if (take_from(setup, &pair, setup->host) ||

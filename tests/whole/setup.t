@@ -187,6 +187,12 @@ def certificates(place):
     run = place.found(*words)
     tap.same((run.status, run.of("mail.example.org.pem")), (1, ["fail"]),
              "one that is none")
+    os.unlink(place.path("tls", "mail.example.org.pem"))
+    key = place.read("tls", "mail.example.org.key")
+    run = place.found(*words)
+    tap.ok(run.status == 1 and run.of("mail.example.org.key") == ["fail"]
+           and place.read("tls", "mail.example.org.key") == key,
+           "a key that waits for its certificate stays", run.text)
     shutil.rmtree(place.path("tls"))
     certificate(place.certificates, "else.example", 90)
     run = place.found(*words, input=b"")

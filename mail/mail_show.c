@@ -138,7 +138,9 @@ save_one(const struct call *call, int folder, const struct message *message,
 		return complain(call->save_to, strerror(errno));
 	printf("[%zu] ", number);
 	plain_text(stdout, call->save_to);
-	printf("/%s\n", name);
+	putchar('/');
+	charset_print(stdout, call->show.charset, name, strlen(name), 0);
+	putchar('\n');
 	return STATUS_DONE;
 }
 

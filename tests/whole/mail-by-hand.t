@@ -237,6 +237,12 @@ def attachments():
         again = run(SHOW, "--save", "2", inner, "-", input=message)
         tap.ok(again.returncode == 0 and b"/\xe4\xb8\xad x-2.png\n" in again.stdout,
                "saved again, under another name", again)
+        # In UTF-8 the last octet is one that a terminal of 8 bits obeys.
+        again = run(SHOW, "--charset", "iso-8859-1", "--save", "1", inner, "-",
+                    input=octets("MIME-Version: 1.0\n" + attached(
+                        "; filename*=utf-8''%C3%9B1m.txt")))
+        tap.ok(again.stdout.endswith(b"/\xdb1m.txt\n"),
+               "its name is told in the terminal's charset", again)
         for number, where in (("0", inner), ("99", inner), ("2", inner + "/no"),
                               ("x", inner)):
             tap.ended(run(SHOW, "--save", number, where, "-", input=message), 100,

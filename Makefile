@@ -197,8 +197,7 @@ command = local/command.o local/environment.o local/forward.o tools/queue_progra
 forward = local/forward_main.o $(command)
 vacation = local/vacation_main.o local/vacation.o $(command)
 lmtp-deliver = local/lmtp_deliver.o $(command)
-maildir2mbox = local/maildir2mbox.o local/mbox.o local/way.o \
-	local/environment.o $(command)
+maildir2mbox = local/maildir2mbox.o local/mbox.o local/way.o $(command)
 maildirmake = tools/maildirmake.o tools/maildir_make.o
 install-check = setup/install_check.o setup/installation_paths.o \
 	setup/installation_more.o setup/findings.o setup/run.o tools/json.o \

@@ -85,4 +85,7 @@ tap.same(sorted(set(line.strip() for line in listed if line.startswith("  "))),
          by_hand, "keepmail lists every tool that is called by hand")
 got = run("tools/keepmail", "no-such-tool")
 tap.ok(got.returncode == 100 and b"no-such-tool" in got.stderr, "and no other", got)
+got = run("tools/keepmail", "a\x1b[2J\nb")
+tap.ok(got.returncode == 100 and re.fullmatch(rb"[ -~]+\n", got.stderr),
+       "what it was called with commands no terminal", got)
 tap.done()

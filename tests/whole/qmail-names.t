@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from tap import Tap, wait_for
@@ -31,11 +32,20 @@ class Names:
             "KEEPMAIL": host.home, "KEEPMAIL_PROGRAMS": BUILD,
             "PATH": os.path.join(self.folder, "bin") + ":/usr/bin:/bin"}
 
-    def make(self, target="install-qmail-compat", *more):
+    def make(self):
+        """As a person does it."""
         return subprocess.run(
-            ["make", "-s", "--no-print-directory", "-C", TOP, target,
-             *self.arguments, *more], stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, timeout=60)
+            ["make", "-s", "--no-print-directory", "-C", TOP,
+             "install-qmail-compat", *self.arguments], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, timeout=120)
+
+    def install(self, *words, **more):
+        """As make does it."""
+        settings = dict(word.split("=", 1) for word in self.arguments)
+        return subprocess.run(
+            ["sh", os.path.join(TOP, "compat", "install"), *words],
+            env={**os.environ, "DESTDIR": "", **settings, **more},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
 
     def run(self, name, *arguments, more=None, **keywords):
         """Runs bin/NAME, from the folder, as qmail's programs are."""
@@ -77,9 +87,9 @@ def write(host, name, text):
 # --- the folder ----------------------------------------------------------------
 
 def folder(host, names):
-    for time in ("first", "second"):
-        run = names.make()
-        tap.same((run.returncode, run.stderr), (0, b""), f"made a {time} time")
+    for turn in (names.make, names.install):
+        run = turn()
+        tap.same((run.returncode, run.stderr), (0, b""), "it is made, and again")
     dangling = [name for name in os.listdir(names.folder + "/bin")
                 if not os.path.exists(os.path.join(names.folder, "bin", name))]
     tap.same(dangling, [], "each name leads to a program")
@@ -87,21 +97,24 @@ def folder(host, names):
              os.path.realpath(host.control("x", "")[:-2]),
              "control is ours")
     other = names.folder + ".other"
-    run = names.make("install-qmail-compat", f"QMAIL={other}", "DESTDIR=")
+    root, below = os.path.split(other)
+    run = names.install(QMAIL=f"/{below}", DESTDIR=root)
+    tap.same(os.readlink(other + "/control"), host.home + "/control",
+             "DESTDIR stands before the folder alone")
     os.unlink(other + "/bin/qmail-inject")
     with open(other + "/bin/qmail-inject", "w") as file:
         file.write("qmail's own")
     os.unlink(other + "/bin/qmail-qread")
-    run = names.make("install-qmail-compat", f"QMAIL={other}")
+    run = names.install(QMAIL=other)
     tap.ok(run.returncode != 0 and b"/bin/qmail-inject" in run.stderr
            and not os.path.lexists(other + "/bin/qmail-qread"),
            "over a qmail that is there nothing is made", run)
-    run = names.make("uninstall-qmail-compat", f"QMAIL={other}")
+    run = names.install("remove", QMAIL=other)
     left = [os.path.join(path, name)[len(other) + 1:]
             for path, _, files in os.walk(other) for name in files]
     tap.same((run.returncode, left), (0, ["bin/qmail-inject"]),
              "what is taken away is ours alone")
-    run = names.make("install-qmail-compat", "QMAIL=relative")
+    run = names.install(QMAIL="relative")
     tap.ok(run.returncode != 0 and b"begin with /" in run.stderr,
            "a relative QMAIL is refused", run)
     os.unlink(os.path.join(host.home, "control", "x"))
@@ -433,5 +446,7 @@ with Instance() as host:
     names = Names(host)
     for step in (folder, queue, dead, settings, users, inject_header,
                  inject_envelope, hostile, scripts):
+        start = time.monotonic()
         tap.case(step, host, names)
+        tap.note(f"{step.__name__}: {time.monotonic() - start:.1f} s")
 tap.done()

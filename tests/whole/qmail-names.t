@@ -169,6 +169,8 @@ def queue(host, names):
 
 
 def dead(host, names):
+    tap.ok(wait_for(lambda: names.run("qmail-tcpto").returncode == 0),
+           "remote is back", host.logs())
     tap.same(names.ends("qmail-tcpto"), b"", "qmail-tcpto, an empty table")
     tap.same(names.ends("qmail-tcpok"), b"", "qmail-tcpok is silent")
     fake = os.path.join(host.home, "fake")

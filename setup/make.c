@@ -10,7 +10,6 @@
 #include "setup/installation.h"
 #include "setup/setup.h"
 
-#define FILE_MAX 65536
 #define WORD_SIZE (4 * SETUP_PATH_MAX + 3)
 
 /* --- users and home --- */
@@ -125,7 +124,7 @@ control_file(struct setup *setup, const char *name, const char *const line[],
 {
 	struct findings *findings = &setup->findings;
 	char path[SETUP_PATH_MAX], relative[64], word[WORD_SIZE],
-		mend[FINDINGS_TEXT_MAX], got[FILE_MAX];
+		mend[FINDINGS_TEXT_MAX], *got = setup->file;
 
 	snprintf(relative, sizeof relative, "control/%s", name);
 	setup_path(setup, relative, path);
@@ -134,7 +133,7 @@ control_file(struct setup *setup, const char *name, const char *const line[],
 			"written: %.*s", (int)strcspn(text, "\n"), text);
 		return;
 	}
-	if (errno != EEXIST || setup_read(path, got, sizeof got) < 0) {
+	if (errno != EEXIST || setup_read(path, got, SETUP_FILE_SIZE) < 0) {
 		findings_tell(findings, FINDING_FAIL, relative, NULL, "%s",
 			strerror(errno));
 		return;
@@ -178,7 +177,7 @@ static void
 control_domain(struct setup *setup)
 {
 	struct findings *findings = &setup->findings;
-	char path[SETUP_PATH_MAX], got[FILE_MAX], text[600];
+	char path[SETUP_PATH_MAX], *got = setup->file, text[600];
 	const char *both[] = {setup->domain, setup->host, NULL};
 	const char *alone[] = {setup->domain, NULL};
 	bool has_file =
@@ -193,7 +192,7 @@ control_domain(struct setup *setup)
 			"%s is in the user database", setup->domain);
 		return;
 	}
-	if (!has_file || (setup_read(path, got, sizeof got) == 0 &&
+	if (!has_file || (setup_read(path, got, SETUP_FILE_SIZE) == 0 &&
 				 setup_has_line(got, setup->domain))) {
 		control_file(setup, "locals", has_file ? alone : both, text);
 		control_file(setup, "rcpthosts", alone, text);

@@ -176,7 +176,9 @@ main(int argc, char **argv)
 	if (descriptors_ensure_standard() < 0)
 		return STATUS_TEMPORARY;
 	signal(SIGPIPE, SIG_IGN);
-	if (setup == NULL) {
+	if (setup != NULL)
+		setup->file = malloc(SETUP_FILE_SIZE);
+	if (setup == NULL || setup->file == NULL) {
 		log_line("out of memory");
 		return STATUS_TEMPORARY;
 	}

@@ -8,12 +8,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "lib/settings.h"
 #include "remote/dns.h"
 #include "setup/findings.h"
 #include "setup/run.h"
 #include "tools/users.h"
 
 #define SETUP_NAME_MAX 255 /* octets of a domain */
+#define SETUP_FILE_SIZE (SETTINGS_FILE_MAX + 1)
 #define SETUP_PATH_MAX 600 /* of any path made here, with its NUL */
 
 struct setup {
@@ -29,6 +31,7 @@ struct setup {
 	const char *certbot;	 /* folder of certificates of others */
 	const char *signed_name; /* a domain with DNSSEC */
 	const char *reach; /* a domain whose mail server is to be reached */
+	char *file;	   /* room for a control file: SETUP_FILE_SIZE */
 	struct run run;	   /* of the program at hand */
 	struct dns dns;
 	struct dns_answer answer; /* the latest */

@@ -123,6 +123,11 @@ def again(place):
 
 
 def what_is_there_stays(place):
+    place.write("x.example\n" * 20000 + "Example.org \nother.example\n",
+                "control", "rcpthosts")
+    run = place.found("--no-checks", "--user", "ann@example.org",
+                      "example.org")
+    tap.same(run.of("control/rcpthosts"), ["ok"], "a long list has it")
     place.write("other.example\n", "control", "rcpthosts")
     run = place.found("--no-checks", "--user", "ann@example.org",
                       "example.org")

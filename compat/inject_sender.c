@@ -33,6 +33,15 @@ first_of(const char *const *name)
 	return NULL;
 }
 
+static bool
+has_control(const char *text)
+{
+	for (; *text != 0; text++)
+		if ((unsigned char)*text < ' ' || *text == 127)
+			return true;
+	return false;
+}
+
 /* user, quoted if it must be, with host or the default one, whole. */
 static int
 make_address(const struct inject *inject, const char *user, const char *host,
@@ -41,12 +50,10 @@ make_address(const struct inject *inject, const char *user, const char *host,
 	struct path path = {.kind = PATH_LOCAL, .local_len = strlen(user)};
 	char text[ADDRESS_TEXT_MAX + 300];
 
-	if (path.local_len > ADDRESS_LOCAL_MAX ||
-		(host != NULL && strlen(host) > ADDRESS_DOMAIN_MAX))
+	if (path.local_len > ADDRESS_LOCAL_MAX || has_control(user) ||
+		(host != NULL && (strlen(host) > ADDRESS_DOMAIN_MAX ||
+					 has_control(host))))
 		return -1;
-	for (const char *p = user; *p != 0; p++)
-		if ((unsigned char)*p < ' ' || *p == 127)
-			return -1;
 	memcpy(path.local, user, path.local_len + 1);
 	size_t length = address_write(text, sizeof text, &path);
 	if (host != NULL) {
@@ -158,6 +165,9 @@ inject_set_sender(struct inject *inject, size_t length)
 	const char *path = inject->reverse_path.s;
 	if (!envelope_reverse_path_is_sound(path, strlen(path)))
 		return inject_fail(STATUS_MISUSE, "not a sender", path);
+	for (const char *p = path; *p != 0; p++)
+		if (*p & 0x80)
+			inject->work->envelope.smtputf8 = 1;
 	inject->work->envelope.reverse_path = strdup(path);
 	return inject->work->envelope.reverse_path == NULL
 		       ? inject_fail(STATUS_TEMPORARY, "out of memory", "")

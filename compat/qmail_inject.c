@@ -302,7 +302,7 @@ run(struct inject *inject)
 {
 	struct sendmail *work = inject->work;
 	stralloc header = STRALLOC_ZERO;
-	size_t body_at = 0;
+	size_t body_at = 0, length;
 	int status;
 
 	switch (spool_read(0, 0, &work->spool)) {
@@ -315,14 +315,12 @@ run(struct inject *inject)
 		return inject_fail(STATUS_TEMPORARY,
 			"standard input or its file", strerror(errno));
 	}
-	status = inject_set_sender(inject, work->spool.held);
+	status = sendmail_check_header(work, &length);
+	if (status != 0)
+		return fail_as(inject, status);
+	status = inject_set_sender(inject, length);
 	if (status == 0)
-		status = make_header(
-			inject, work->spool.held, &header, &body_at);
-	if (status == 0 && work->spool.held < work->spool.octets &&
-		body_at == work->spool.held)
-		status = inject_fail(
-			STATUS_MISUSE, "the header is too long", "");
+		status = make_header(inject, length, &header, &body_at);
 	if (status == 0)
 		status = replace_header(inject, &header, body_at);
 	stralloc_free(&header);

@@ -222,12 +222,8 @@ may_be_cut_name(const char *text, size_t length)
 	return at == length;
 }
 
-/*
- * The header as it came: all that the spool holds in memory. A header that does
- * not end within it cannot be rewritten.
- */
-static int
-check_header(struct sendmail *work, size_t *length)
+int
+sendmail_check_header(struct sendmail *work, size_t *length)
 {
 	struct fields fields;
 	struct field field;
@@ -391,7 +387,7 @@ sendmail_submit(struct sendmail *work)
 	if (work->spool.nul)
 		return sendmail_fail(
 			work, EX_DATAERR, "the message has a NUL octet", "");
-	status = check_header(work, &length);
+	status = sendmail_check_header(work, &length);
 	if (status == 0 && work->envelope.recipients == 0)
 		status = set_recipients(work, work->spool.memory, length);
 	return status != 0 ? status : submit(work, length);

@@ -57,6 +57,12 @@ int sendmail_run(struct sendmail *work);
 /* What the spool holds, for the envelope: 0 only when it is durable. */
 int sendmail_submit(struct sendmail *work);
 
+/*
+ * The length of what the spool holds of the header: all that is in memory. A header
+ * that does not end within it cannot be rewritten: EX_DATAERR.
+ */
+int sendmail_check_header(struct sendmail *work, size_t *length);
+
 /* Makes the envelope and the spool empty, for the next message. */
 void sendmail_forget(struct sendmail *work);
 

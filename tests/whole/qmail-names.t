@@ -399,6 +399,7 @@ def hostile(host, names):
             ((), {"QMAILNAME": "A\nBcc: x@y.test" + escape}),
             ((), {"QMAILUSER": "u\nBcc: x@y.test"}),
             ((), {"QMAILHOST": "h\nBcc: x@y.test"}),
+            (("-f", "a@b.test"), {"MAILHOST": "h\nBcc: x@y.test"}),
             ((), {"QMAILDEFAULTHOST": "h\nBcc: x@y.test"}),
             ((), {"QMAILIDHOST": "h>\nBcc: x@y.test"}),
             (("-f", "a\nBcc: x@y.test"), {}), (("--", "-n" + escape), {}),
@@ -408,6 +409,11 @@ def hostile(host, names):
         head = run.stdout.split(b"\n\n")[0]
         tap.ok(b"\nBcc" not in head and b"\x1b" not in run.stdout + run.stderr,
                f"qmail-inject {options!a} {more!a}", run)
+    # What is looked at of a header ends within the name of a field.
+    head = b"To: a@b.test\nX: "
+    names.ends("qmail-inject", status=100, said="header is too long",
+               input=head + b"x" * (8 * 1024 * 1024 - len(head) - 2)
+               + b"\nBcc: x@y.test\n\nx\n")
 
 
 # --- scripts -----------------------------------------------------------------------

@@ -350,6 +350,7 @@ try_current(struct reach *way)
 	const struct mx_address *address = &way->hosts.entry[way->at];
 	enum attempt attempt = try_address(way, address, ATTEMPT_OK);
 
+	way->is_tried = true;
 	if (attempt == ATTEMPT_CLEAR || attempt == ATTEMPT_HELO)
 		attempt = try_address(way, address, attempt);
 	if (attempt == ATTEMPT_NO_USE)
@@ -362,19 +363,17 @@ static bool
 try_all(struct reach *way)
 {
 	enum attempt attempt = ATTEMPT_NEXT;
-	bool is_tried = false;
 
 	way->down_outcome = OUTCOME_DEFERRED;
 	for (; way->at < way->hosts.count && !way->is_short; way->at++) {
 		if (reach_is_aside(way, way->at) ||
 			reach_is_out(way, &way->hosts.entry[way->at]))
 			continue;
-		is_tried = true;
 		attempt = try_current(way);
 		if (attempt == ATTEMPT_OK || attempt == ATTEMPT_NO_USE)
 			return attempt == ATTEMPT_OK;
 	}
-	if (is_tried || !way->is_begun)
+	if (way->is_tried || !way->is_begun)
 		return false;
 	way->at = reach_find_probe(way);
 	if (way->at < way->hosts.count)
@@ -414,19 +413,12 @@ forget_hosts(struct reach *way)
 	way->hosts.ttl_s = 0;
 }
 
-/* Nobody is left for the message at hand; others may do for the next. */
-static void
-give_up_aside(struct reach *way)
-{
-	way->at = 0;
-	way->is_short = true;
-}
-
 static bool
 find_way(struct reach *way, const char *destination, bool needs_tls)
 {
 	way->is_short = false;
 	way->is_for_tls = false;
+	way->is_tried = false;
 	way->needs_tls = needs_tls;
 	if (way->client.fd >= 0 && (is_worn_out(way) || is_too_clear(way)))
 		reach_close(way);
@@ -440,13 +432,13 @@ find_way(struct reach *way, const char *destination, bool needs_tls)
 	way->is_begun = false;
 	if (is_open)
 		return true;
-	if (way->aside != 0) {
-		give_up_aside(way);
-		return false;
-	}
-	forget_hosts(way);
+	/* what is wrong with the message, or was not tried, says nothing of them */
+	if (way->has_hosts && (way->aside != 0 || !way->is_tried))
+		way->at = 0;
+	else
+		forget_hosts(way);
 	/* other messages can be sent there */
-	way->is_short |= way->is_for_tls;
+	way->is_short |= way->is_for_tls || way->aside != 0;
 	if (!way->is_short)
 		way->down_ms = deadline_now_ms();
 	return false;

@@ -60,6 +60,7 @@ struct reach {
 	int64_t asked_ms;      /* when the message came to be sent */
 	unsigned at;	       /* the address in use, or to be tried next */
 	uint32_t aside;	       /* a bit for each that is not for this message */
+	bool is_tried;	       /* some address, for want of a connection */
 	bool is_short;	 /* no connection, but that is not the hosts' fault */
 	bool is_for_tls; /* none for needs_tls alone, at the last address */
 	int64_t down_ms; /* when that was found; 0: never */

@@ -91,9 +91,10 @@ put_aside(struct reach *way, struct sending *sending)
 	snprintf(sending->refusal, sizeof sending->refusal, "%s",
 		way->client.text);
 	sending->is_disliked |= way->client.aside == CLIENT_ASIDE_POLICY;
-	log_line("msg %s: %s; not the last word", sending->job.id,
-		way->client.text);
 	reach_put_aside(way);
+	if (!reach_all_aside(way))
+		log_line("msg %s: %s; asks another host", sending->job.id,
+			sending->refusal);
 }
 
 /* There is no connection for the message. */

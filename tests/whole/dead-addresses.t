@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from dnsserver import NameServer
+from dnsserver import MX, NameServer
 from routed import Routed
 from smtpserver import Server
 from tap import Tap, wait_for
@@ -96,6 +96,10 @@ def all_dead():
     host.inject("only.test")
     said = host.result("only.test", "deferral")
     tap.ok("4.4.1 not tried" in said, "tried a moment ago: not again", said)
+    host.run("queue-retry", "--all")
+    tap.ok(wait_for(lambda: len(host.results("only.test")) == 2),
+           "nor when it is asked for", host.logs())
+    tap.same(names.count("only.test", MX), 1, "and the DNS is not asked anew")
 
 
 def clear():

@@ -143,7 +143,7 @@ pop3d = pop3d/login.o pop3d/login_auth.o pop3d/login_tls.o pop3d/login_peer.o po
 authd = tools/authd.o tools/auth_check.o tools/auth_exchange.o \
 	tools/auth_limits.o tools/auth_program.o tools/auth_system.o \
 	tools/sasl.o tools/scram.o tools/scram_keys.o \
-	tools/secrets.o local/warden_ask.o \
+	tools/secrets.o local/warden_ask.o local/outside.o \
 	lib/accounts_system.o
 tls-client = tls/tls_client.o tls/authorities.o tls/connect.o tls/facts.o \
 	tls/pump.o

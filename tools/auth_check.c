@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "lib/accounts.h"
 #include "lib/log.h"
+#include "local/outside.h"
 #include "tools/auth_check.h"
 #include "tools/secrets.h"
 
@@ -93,6 +95,42 @@ check_system_user(const struct auth_place *place, const char *name)
 	return AUTH_TEMPORARY;
 }
 
+/*
+ * For an address whose password the program has found right, and which is not in
+ * the user database: whether the look-up program has a mailbox for it.
+ */
+static enum auth_verdict
+check_outside(const struct auth_place *place, const char *address)
+{
+	char path[HOME_NAME_MAX], why[300];
+	struct account account;
+
+	/* one that is there may not log in, whatever others say of it */
+	enum account_result result = account_virtual(
+		home_path(place->home, "users/accounts.cdb", path), address,
+		&account);
+	if (result == ACCOUNT_FOUND)
+		return AUTH_NO;
+	memset(&account, 0, sizeof account);
+	/* not used, but an account must have some that are no root's */
+	account.uid = account.gid = geteuid();
+	snprintf(account.name, sizeof account.name, "%s", address);
+	if (result == ACCOUNT_TROUBLE)
+		snprintf(why, sizeof why, "%s: %s", path, strerror(errno));
+	else if (outside_setting(place->home, path, why, sizeof why) < 0)
+		result = ACCOUNT_TROUBLE;
+	else if (path[0] != 0)
+		result = outside_fill(
+			place->home, path, &account, why, sizeof why);
+	if (result == ACCOUNT_TROUBLE) {
+		log_line("%s: %s", address, why);
+		return AUTH_TEMPORARY;
+	}
+	return result == ACCOUNT_FOUND && account.kind == ACCOUNT_MAILBOX
+		       ? AUTH_YES
+		       : AUTH_NO;
+}
+
 static enum auth_verdict
 check_address(const struct auth_place *place, const char *name,
 	const char *password, const char *client, char key[ACCOUNT_KEY_MAX])
@@ -110,11 +148,13 @@ check_address(const struct auth_place *place, const char *name,
 			place->settings->program_method == 1, address, password,
 			client);
 	if (verdict == AUTH_YES && !exists) {
-		log_line("%s knows %s, which is not in users/accounts.cdb",
-			program, address);
-		verdict = AUTH_NO;
+		verdict = check_outside(place, address);
+		if (verdict == AUTH_NO)
+			log_line("%s knows %s, which has no mailbox here",
+				program, address);
 	}
-	if (verdict == AUTH_YES && !write_key(key, "u:", address))
+	if (verdict == AUTH_YES &&
+		!write_key(key, exists ? "u:" : "x:", address))
 		verdict = AUTH_NO;
 	return verdict;
 }

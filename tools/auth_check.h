@@ -8,8 +8,10 @@
  *   a program           control/checkpassword: every other name
  *   the system          control/systemlogins, no such program, no "@" in the name
  *
- * Whatever the source says, the account must exist: in users/accounts.cdb, or as
- * a system user who is not root and not a role.
+ * Whatever the source says, the account must exist: in users/accounts.cdb; as
+ * a system user who is not root and not a role; or, for an address that the program
+ * knows and the database does not, as a mailbox of the look-up program
+ * (local/outside.h).
  */
 
 #include <stdbool.h>
@@ -38,7 +40,7 @@ struct auth_place {
 
 /*
  * Checks a password. After AUTH_YES key is what the warden calls the account
- * ("u:address", "s:name"). The work is the same whether the name exists or not,
+ * ("u:address", "x:address", "s:name"). The work is the same whether the name exists or not,
  * but for the program's. What goes wrong is logged here; a wrong login is not.
  */
 enum auth_verdict auth_check(const struct auth_place *place, const char *name,

@@ -195,7 +195,7 @@ const struct control_row control_rows[] = {
 		"qmail-names, queue-runner, resolve, smtp-why, smtpd, warden"},
 	{{"lookupsocket", SETTING_TEXT, "", INT64_C(0), INT64_C(0), 0,
 		 "unix socket of a program that knows more addresses"},
-		"resolve, warden"},
+		"authd, resolve, warden"},
 	{{"maildirfolders", SETTING_SWITCH, "0", INT64_C(0), INT64_C(1), 0,
 		 "an extension may name a folder of the Maildir"},
 		"warden"},

@@ -3,6 +3,7 @@
 
 import glob
 import os
+import poplib
 import signal
 import sqlite3
 import subprocess
@@ -110,6 +111,42 @@ def tickets(host):
 
 # --- addresses of a database ----------------------------------------------------
 
+def can_log_in(host, name):
+    """Whether somebody with the one password can; how many messages he has."""
+    connection = poplib.POP3(host.pop3_host, int(host.pop3_port), timeout=30)
+    try:
+        connection.user(name)
+        connection.pass_("sesame")
+        return connection.stat()[0]
+    except poplib.error_proto as error:
+        return error.args[0][:11]
+    finally:
+        connection.close()
+
+
+def logins(host, domain):
+    """Who is in that database alone logs in by a program's password."""
+    tap.same(can_log_in(host, f"sue@{domain}"), b"-ERR [AUTH]",
+             "without a program that knows a password: no login")
+    path = host.control("checkpassword", os.path.join(
+        host.home, "control", "checker") + "\n")
+    with open(os.path.join(os.path.dirname(path), "checker"), "w") as file:
+        file.write("#!/bin/sh\ncase $(tr '\\0' ' ' <&3) in\n"
+                   "*' sesame '*) exec \"$@\" ;;\nesac\nexit 1\n")
+    os.chmod(file.name, 0o755)
+    host.give(file.name)
+    host.run("user-add", f"closed@{domain}", input=b"x\n")
+    host.run("user-set", "--login", "no", f"closed@{domain}")
+    host.restart("authd")
+    tap.same(can_log_in(host, f"sue@{domain}"), 2,
+             "with one: by POP3, to the mail that came")
+    for name in ("both", "nobody", "closed"):
+        tap.same(can_log_in(host, f"{name}@{domain}"), b"-ERR [AUTH]",
+                 f"…but not {name}, who has no mailbox to log in to")
+    os.unlink(path)
+    host.restart("authd")
+
+
 def lookup(host):
     base = os.path.join(host.folder, "people.sqlite")
     path = os.path.join(host.folder, "lookup.socket")
@@ -141,6 +178,7 @@ def lookup(host):
         tap.same((len(host.wait_delivered(2, maildir=maildir)),
                   len(host.wait_delivered(here + 1))), (2, here + 1),
                  "…which comes to all of its targets")
+        logins(host, domain)
         tap.same(send(host, f"o'bob@{domain}", b""), 550, "who does not has none")
         rows.execute("INSERT INTO mailbox VALUES (?, NULL, NULL)",
                      (f"o'bob@{domain}",))

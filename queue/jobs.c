@@ -15,8 +15,10 @@
 /* A channel gets so many jobs for each that it does at one time, so that it has
  * the next at hand. */
 #define AHEAD 2
-/* Jobs that may be out to stalled destinations, for each that may be to others. */
-#define STALLED_EACH 10
+/* Jobs that may be out to stalled destinations, for each that may be to others:
+ * remote bears ten such destinations for each of its workers, and one that is new
+ * has four jobs, another up to twenty. */
+#define STALLED_EACH 40
 
 struct job_slot *
 jobs_add_slot(struct message *message)

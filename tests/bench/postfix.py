@@ -104,9 +104,11 @@ maillog_file_prefixes = {folder}
         self.group.end()
 
 
-def start_all(folder, more=""):
-    """keepmail, and postfix if it can be, in a folder that has k."""
+def start_all(folder, more="", is_alone=False):
+    """keepmail, and postfix if it can be and is wanted, in a folder that has k."""
     servers = [measure.Keepmail(os.path.join(folder, "k"))]
+    if is_alone:
+        return servers
     if os.geteuid() != 0:
         say("# skipped, postfix: it needs root")
     elif not os.path.exists(DAEMONS + "/master"):

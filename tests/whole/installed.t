@@ -102,6 +102,9 @@ def files(host):
                 if stat.S_ISREG(st.st_mode) and st.st_mode & 0o6000:
                     marked.append(os.path.join(folder, name))
     tap.same(marked, [], "no regular file is set-uid or set-gid")
+    done = host.keepmail("install-check", ok=False)
+    tap.same((done.returncode, done.stdout.count("\n")), (0, 1),
+             "install-check finds nothing wrong after all that")
 
 
 def no_logins(_):

@@ -377,7 +377,10 @@ def inject_envelope(host, names):
             (("a@@b",), text, 100, "a@@b"),
             (("-f", "a b@@c", local), text, 100, "not a sender"),
             ((local,), b"\0", 100, "NUL"),
-            ((local,), b"X: " + b"x" * 9_000_000, 100, "too long")):
+            ((local,), b"X: " + b"x" * 9_000_000, 100, "too long"),
+            # what is looked at ends within the name of a field
+            ((local,), b"X: " + b"x" * (8 * 1024 * 1024 - 5) + b"\nBcc: x@y"
+             b".test\n\n", 100, "too long")):
         names.ends("qmail-inject", *options, input=message, status=status,
                    said=said)
     names.ends("qmail-inject", local, input=text, status=111, said="fatal",

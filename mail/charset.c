@@ -188,20 +188,22 @@ print_converted(FILE *file, iconv_t way, char *text, size_t len)
 
 /* A piece without NUL, line end or tab that stays. */
 static void
-print_piece(FILE *file, iconv_t way, const char *text)
+print_piece(FILE *file, iconv_t way, const char *text, int lines)
 {
+	void (*print)(FILE *, const char *) = lines ? plain_line : plain_text;
+
 	char *made = NULL;
 	size_t size = 0;
 	FILE *memory;
 
 	if (way == (iconv_t)-1) {
-		plain_text(file, text);
+		print(file, text);
 		return;
 	}
 	memory = open_memstream(&made, &size);
 	if (memory == NULL)
 		return;
-	plain_text(memory, text);
+	print(memory, text);
 	if (fclose(memory) == 0)
 		print_converted(file, way, made, size);
 	free(made);
@@ -233,7 +235,7 @@ charset_print(FILE *file, const char *charset, const char *text, size_t len,
 		if (!stralloc_catb(&piece, text, count) ||
 			!stralloc_append(&piece, 0))
 			break;
-		print_piece(file, way, piece.s);
+		print_piece(file, way, piece.s, lines);
 		if (at < end)
 			fputs(*at == 0	      ? "\\x00"
 				: *at == '\n' ? "\n"

@@ -340,6 +340,13 @@ def hostile():
             tap.ok(done.returncode == status and not bad,
                    f"{name}: no escape, no crash{build}",
                    f"{option} {done.returncode} {bad} {said[-600:]!r}")
+        # What turns the order of the characters behind it, in a field and in a text.
+        done = run(program, "-", input="From: \u202egro.rekna <a@b.test>\n"
+                   "Subject: \u2067x\n\n\u2067y\u2069\n".encode())
+        tap.ok(b"\\xe2\\x80\\xaegro.rekna" in done.stdout
+               and b"Subject: \\xe2\\x81\\xa7x\n" in done.stdout
+               and "\n\u2067y\u2069\n".encode() in done.stdout,
+               f"no field is shown the wrong way round{build}", done)
         if build:
             wrong = [name for name, message, _, text in GOLDEN
                      if shown(program, octets(message), "--json")[1]["text"]

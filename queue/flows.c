@@ -116,7 +116,7 @@ flows_first(const struct flows *flows, enum channel channel)
 bool
 flow_is_down(const struct flow *flow, int64_t now_ms)
 {
-	if (flow->state == FLOW_PROBING)
+	if (flow->state == FLOW_PROBING || flow->is_stalled)
 		return true;
 	return flow->state == FLOW_DOWN && now_ms < flow->retry_ms;
 }

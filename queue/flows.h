@@ -102,7 +102,8 @@ int flow_turn(struct flows *flows, struct flow *flow);
 /* The flow of this channel whose work comes first, or NULL. */
 struct flow *flows_first(const struct flows *flows, enum channel channel);
 
-/* True if nothing may be tried for the destination now; a flow whose time has
+/* True if nothing may be tried for the destination now, because it is down or remote
+ * has not reached it yet; a flow whose time has
  * come, and which has nobody on the way, is ready for its probe. */
 bool flow_is_down(const struct flow *flow, int64_t now_ms);
 

@@ -188,6 +188,7 @@ jobs_stall(struct runner *runner, const char *dest)
 		return;
 	flow->is_stalled = true;
 	runner->jobs_stalled += flow->out;
+	picks_drop_flow(runner, flow); /* it waits elsewhere */
 	(void)flow_turn(&runner->flows, flow);
 }
 

@@ -277,6 +277,9 @@ take_run(struct runner *runner, struct message *message, const struct due *due,
 		*down = flow;
 		return 1;
 	}
+	/* nothing is known to be wrong with it yet */
+	if (flow->is_stalled && flow->state == FLOW_UP)
+		return add_pick(runner, message, flow, due, count);
 	return put_off(runner, message, flow, due, count);
 }
 

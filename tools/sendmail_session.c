@@ -162,6 +162,9 @@ rcpt(struct talk *talk, const char *text, size_t length)
 		talk->work, &path, parameters.notify, orcpt);
 	if (status == 0)
 		say(talk, "250 2.1.5 ok");
+	else if (status == EX_DATAERR &&
+		 talk->work->envelope.recipients >= ENVELOPE_RECIPIENTS_MAX)
+		say(talk, "452 4.5.3 %.600s", talk->work->why);
 	else
 		say_failure(talk, status);
 }

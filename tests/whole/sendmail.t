@@ -415,6 +415,11 @@ def many(host):
     tap.same(listed.count(b'{"address":'), count, "100,000 recipients by -t")
     send(host, "-t", "-f", "a@b.test", "one@more.test", message=b"To: " +
          b",\n ".join(names) + b"\n\n", status=65, said="100000 recipients")
+    run = host.run("sendmail", "-bs", input=b"MAIL FROM:<a@b.test>\r\n" +
+                   b"RCPT TO:<r@many.test>\r\n" * (count + 1) + b"QUIT\r\n")
+    tap.ok(run.stdout.count(b"250 2.1.5") == count
+           and b"\n452 4.5.3 more than" in run.stdout,
+           "by -bs those that are too many may come later", run.stdout[-200:])
     for path in host.queued():
         os.unlink(path)
     run = subprocess.run(

@@ -57,7 +57,8 @@ check_content(const struct installation *installation, const struct rule *rule,
 	uid_t owner = installation->is_private ? installation->owner : 0;
 	struct stat st;
 
-	if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode))
+	/* of a link what it leads to, for that is what is read */
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
 	findings_word(path, word, sizeof word);
 	if (rule->is_roots && st.st_uid != owner) {

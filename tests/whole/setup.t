@@ -316,10 +316,14 @@ def checks(place):
     place.write("x", "secrets", "smarthosts")
     os.chmod(place.path("secrets/smarthosts"), 0o644)
     os.chmod(place.path("control/me"), 0o666)
+    place.write("x", "mail", "elsewhere")
+    os.chmod(place.path("mail/elsewhere"), 0o666)
+    os.symlink("../mail/elsewhere", place.path("control/badmailfrom"))
     run = place.check()
     wrong = {os.path.basename(f["subject"]): f for f in run.faults()}
     tap.same((run.status, sorted(wrong)),
              (1, sorted(["active", "runner", "doubtful", "smarthosts", "me",
+                         "badmailfrom",
                          os.path.basename(hostile)])),
              "each fault is found, and nothing else")
     tap.same([wrong[n]["mend"] for n in ("active", "runner", "smarthosts",

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -169,6 +170,24 @@ control_me(struct setup *setup, const char *host)
 			setup, "me", (const char *const[]){host, NULL}, text);
 }
 
+/* Whether control/virtualdomains hands the domain to somebody. */
+static bool
+is_virtual(struct setup *setup)
+{
+	char path[SETUP_PATH_MAX], *line = setup->file, *rest = NULL;
+	size_t len = strlen(setup->domain);
+
+	if (setup_read(setup_path(setup, "control/virtualdomains", path), line,
+		    SETUP_FILE_SIZE) < 0)
+		return false;
+	for (line = strtok_r(line, "\n", &rest); line != NULL;
+		line = strtok_r(NULL, "\n", &rest))
+		if (strncasecmp(line, setup->domain, len) == 0 &&
+			line[len] == ':')
+			return true;
+	return false;
+}
+
 /*
  * Where locals exists and does not name the domain it becomes one of the user
  * database, so that no file of the administrator is changed.
@@ -190,6 +209,13 @@ control_domain(struct setup *setup)
 		setup_has_line(setup->run.output, setup->domain)) {
 		findings_tell(findings, FINDING_OK, "domain", NULL,
 			"%s is in the user database", setup->domain);
+		return;
+	}
+	if (is_virtual(setup)) {
+		findings_tell(findings, FINDING_OK, "domain", NULL,
+			"%s is in control/virtualdomains, and stays there",
+			setup->domain);
+		control_file(setup, "rcpthosts", alone, text);
 		return;
 	}
 	if (!has_file || (setup_read(path, got, SETUP_FILE_SIZE) == 0 &&

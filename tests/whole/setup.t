@@ -148,6 +148,16 @@ def what_is_there_stays(place):
     run = place.found("--no-checks", "--user", "ann@example.org",
                       "second.example")
     tap.same(run.of("domain"), ["ok"], "where it is the next time")
+    locals_ = place.read("control", "locals")
+    os.unlink(place.path("control", "locals"))
+    place.write("Virtual.example:ann\n", "control", "virtualdomains")
+    run = place.found("--no-checks", "--user", "ann@example.org",
+                      "virtual.example")
+    tap.ok(run.of("domain") == ["ok"]
+           and not os.path.exists(place.path("control", "locals")),
+           "a domain of virtualdomains does not become local", run.text)
+    os.unlink(place.path("control", "virtualdomains"))
+    place.write(locals_, "control", "locals")
 
 
 def goes_on(place):

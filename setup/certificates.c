@@ -12,9 +12,6 @@
 
 #define OPENSSL_MS 60000
 #define WORD_SIZE (4 * SETUP_PATH_MAX + 3)
-/* What gets another certificate in place of our own: host, its file, domain. */
-#define OWN_MEND \
-	"certbot certonly --standalone -d %s && rm %s && keepmail setup %s"
 /* Two weeks, in seconds, as a text. */
 #define SOON_S "1209600"
 
@@ -62,11 +59,27 @@ is_own(const char *output)
 	       memcmp(subject, issuer, len) == 0;
 }
 
+/* What gets another certificate in the place of our own, which stands at path. */
+static const char *
+own_mend(const struct setup *setup, const char *path,
+	char mend[FINDINGS_TEXT_MAX])
+{
+	char key[SETUP_PATH_MAX + 300], word[2][WORD_SIZE + 4 * 300];
+
+	snprintf(key, sizeof key, "%.*s.key",
+		(int)(strlen(path) - strlen(".pem")), path);
+	return findings_mend(mend,
+		"certbot certonly --standalone -d %s && rm %s %s && keepmail "
+		"setup %s",
+		setup->host, findings_word(path, word[0], sizeof word[0]),
+		findings_word(key, word[1], sizeof word[1]), setup->domain);
+}
+
 static void
 check_one(struct setup *setup, const char *path)
 {
 	struct findings *findings = &setup->findings;
-	char mend[FINDINGS_TEXT_MAX], word[WORD_SIZE];
+	char mend[FINDINGS_TEXT_MAX];
 
 	if (openssl(setup, (const char *const[]){
 				   "x509", "-in", path, "-noout", NULL}) < 0)
@@ -95,9 +108,7 @@ check_one(struct setup *setup, const char *path)
 	else if (is_own(setup->run.output))
 		findings_tell(findings,
 			setup->is_loopback ? FINDING_OK : FINDING_WARN, path,
-			findings_mend(mend, OWN_MEND, setup->host,
-				findings_word(path, word, sizeof word),
-				setup->domain),
+			own_mend(setup, path, mend),
 			"vouches for itself: mail programs will warn of it");
 	else
 		findings_tell(findings, FINDING_OK, path, NULL,
@@ -240,7 +251,7 @@ static void
 make_own(struct setup *setup, const struct pair *pair)
 {
 	char subject[SETUP_NAME_MAX + 5], names[2 * SETUP_NAME_MAX + 60],
-		mend[FINDINGS_TEXT_MAX], word[WORD_SIZE];
+		mend[FINDINGS_TEXT_MAX];
 	mode_t before = umask(077);
 
 	/* a common name has at most 64 octets: RFC 5280 appendix A.1 */
@@ -261,8 +272,7 @@ make_own(struct setup *setup, const struct pair *pair)
 			made < 0 ? setup->run.said : strerror(errno));
 		return;
 	}
-	findings_mend(mend, OWN_MEND, setup->host,
-		findings_word(pair->pem, word, sizeof word), setup->domain);
+	own_mend(setup, pair->pem, mend);
 	findings_tell(&setup->findings,
 		setup->is_loopback ? FINDING_CHANGED : FINDING_WARN,
 		"certificate", mend,

@@ -410,6 +410,7 @@ bench: all $(BUILD)/bench/smtpload $(BUILD)/bench/smtpsink \
 		$(BUILD)/bench/inject
 	python3 tests/bench/calls
 	python3 tests/bench/peers
+	python3 tests/bench/mailboxes
 	python3 tests/bench/relay
 	python3 tests/bench/connections
 	python3 tests/bench/tls

@@ -414,6 +414,7 @@ bench: all $(BUILD)/bench/smtpload $(BUILD)/bench/smtpsink \
 	python3 tests/bench/relay
 	python3 tests/bench/connections
 	python3 tests/bench/tls
+	python3 tests/bench/pop3
 	python3 tests/bench/queue
 	python3 tests/bench/addresses
 

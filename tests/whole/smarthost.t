@@ -203,18 +203,19 @@ def file_modes():
         host.secrets(LINES, mode)
         host.inject(domain)
         line = host.result(domain)
+        said = f"has mode {mode:04o}, which lets others read"
         tap.ok("deferral: 4.3.5" in line and
-               f"has mode {mode:04o}, which lets others read" in
-               host.log("remote") and not other.sessions,
+               wait_for(lambda: said in host.log("remote")) and
+               not other.sessions,
                f"a file of mode {mode:04o} is not used, and the log says why",
                (line, host.log("remote")))
         other.close()
     host.secrets("two:x:y\none:password\n")
     host.inject(bad)
     line = host.result(bad)
-    tap.ok("deferral: 4.3.5" in line and "secrets/smarthosts: line 2: expected "
-           "NAME:USER:PASSWORD" in host.log("remote"),
-           "a malformed line is named", line)
+    tap.ok("deferral: 4.3.5" in line and wait_for(
+        lambda: "secrets/smarthosts: line 2: expected NAME:USER:PASSWORD"
+        in host.log("remote")), "a malformed line is named", line)
     os.unlink(host.secrets(LINES))
     host.inject(none)
     line = host.result(none)

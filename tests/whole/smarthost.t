@@ -13,7 +13,7 @@ from certificates import Authority
 from instance import Instance
 from routed import Routed
 from smtpserver import Server
-from tap import Tap, skip_all
+from tap import Tap, skip_all, wait_for
 
 if not shutil.which("openssl"):
     skip_all("openssl is not installed")

@@ -46,7 +46,7 @@ static const struct role role = {
 };
 
 static const struct setting settings_table[] = {
-	{"concurrencylocal", SETTING_NUMBER, "10", 1, DELIVERIES_MAX,
+	{"concurrencylocal", SETTING_NUMBER, "20", 1, DELIVERIES_MAX,
 		offsetof(struct local_settings, deliveries),
 		"deliveries at one time"},
 };

@@ -75,7 +75,7 @@ static const struct setting settings_table[] = {
 		"local part that gets double bounces"},
 	{"doublebouncehost", SETTING_HOST, "@me", 0, 0, AT(doublebouncehost),
 		"host that gets double bounces"},
-	{"concurrencylocal", SETTING_NUMBER, "10", 1, 1000,
+	{"concurrencylocal", SETTING_NUMBER, "20", 1, 1000,
 		AT(concurrencylocal), "deliveries that local does at one time"},
 	{"concurrencyremote", SETTING_NUMBER, "20", 1, 1000,
 		AT(concurrencyremote), "workers of remote at one time"},

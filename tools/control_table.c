@@ -90,7 +90,7 @@ const struct control_row control_rows[] = {
 	{{"concurrencyinject", SETTING_NUMBER, "300", INT64_C(1), INT64_C(2000),
 		 0, "submissions at one time"},
 		"queue-inject"},
-	{{"concurrencylocal", SETTING_NUMBER, "10", INT64_C(1), INT64_C(1000),
+	{{"concurrencylocal", SETTING_NUMBER, "20", INT64_C(1), INT64_C(1000),
 		 0, "deliveries at one time"},
 		"local, queue-runner"},
 	{{"concurrencypop3", SETTING_NUMBER, "100", INT64_C(1),

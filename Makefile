@@ -177,8 +177,8 @@ smtp-why = tools/smtp_why.o tools/plain.o tools/json.o smtpd/submission.o smtpd/
 	smtpd/transcript.o queue/submit.o local/resolve_ask.o remote/lookup_ask.o
 control-show = tools/control_show.o tools/control_table.o \
 	tools/control_lists.o setup/findings.o tools/json.o tools/plain.o \
-	remote/route.o remote/route_words.o \
-	smtpd/verdict.o smtpd/moved.o smtpd/patterns.o \
+	remote/route.o remote/route_words.o remote/dns.o remote/dns_message.o \
+	queue/schedule.o smtpd/verdict.o smtpd/moved.o smtpd/patterns.o \
 	smtpd/senders.o smtpd/tlsclients.o smtpd/idn.o remote/lookup_ask.o
 address-why = tools/address_why.o tools/plain.o tools/json.o local/resolve_ask.o \
 	local/resolve_explain.o
@@ -324,7 +324,7 @@ $(OWFAT): tools/make-owfat-archive tools/check-owfat lib/ow.h
 
 # A program is its list of objects; the map beside it says what else came in.
 $(BUILD)/remote: LIBRARIES = $(RESOLV) $(MD5)
-$(BUILD)/route-show $(BUILD)/smtp-probe: LIBRARIES = $(RESOLV)
+$(BUILD)/route-show $(BUILD)/smtp-probe $(BUILD)/control-show: LIBRARIES = $(RESOLV)
 $(BUILD)/setup $(BUILD)/selftest: LIBRARIES = $(RESOLV) $(CRYPT) $(MD5)
 $(BUILD)/lookup: LIBRARIES = $(RESOLV) $(IDN)
 $(TLS_PROGRAMS:%=$(BUILD)/%): LIBRARIES = $(TLS)

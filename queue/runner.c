@@ -257,29 +257,6 @@ run(struct runner *runner)
 
 /* --- the start --- */
 
-/* One age a line. */
-static int
-read_schedule(const struct setting_list *list, struct schedule *schedule,
-	char *why, size_t size)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		const char *line = list->line[i];
-		char *end;
-		unsigned long long age_s = strtoull(line, &end, 10);
-
-		if (line[0] >= '0' && line[0] <= '9' && *end == 0 &&
-			schedule_add(schedule, age_s) == 0)
-			continue;
-		snprintf(why, size,
-			"control/retryschedule line %zu: expected a number of "
-			"seconds, larger than that before it, on at most %d "
-			"lines",
-			list->number[i], SCHEDULE_MAX);
-		return -1;
-	}
-	return 0;
-}
-
 /* How many messages there is room for: as many as may be open. */
 static unsigned
 room_in_memory(void)
@@ -313,7 +290,7 @@ read_control(struct runner *runner)
 	if (why[0] != 0)
 		log_line("%s", why);
 	snprintf(why, sizeof why, "out of memory");
-	if (read_schedule(&settings.retryschedule, &schedule, why, sizeof why) <
+	if (schedule_read(&schedule, &settings.retryschedule, why, sizeof why) <
 		0)
 		goto fail;
 	if (ours_build(ours, &runner->home, settings.me, &settings.locals,

@@ -1,4 +1,6 @@
 #include "queue/schedule.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 /* The longest interval that the curve may reach, in minutes. */
 #define CURVE_MAX_M ((uint64_t)20 * 60)
@@ -15,6 +17,28 @@ schedule_add(struct schedule *schedule, uint64_t age_s)
 		schedule->count == SCHEDULE_MAX)
 		return -1;
 	schedule->age_s[schedule->count++] = (uint32_t)age_s;
+	return 0;
+}
+
+int
+schedule_read(struct schedule *schedule, const struct setting_list *list,
+	char *why, size_t size)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *line = list->line[i];
+		char *end;
+		unsigned long long age_s = strtoull(line, &end, 10);
+
+		if (line[0] >= '0' && line[0] <= '9' && *end == 0 &&
+			schedule_add(schedule, age_s) == 0)
+			continue;
+		snprintf(why, size,
+			"control/retryschedule line %zu: expected a number of "
+			"seconds, larger than that before it, on at most %d "
+			"lines",
+			list->number[i], SCHEDULE_MAX);
+		return -1;
+	}
 	return 0;
 }
 

@@ -6,7 +6,9 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include "lib/settings.h"
 #include "queue/layout.h"
 
 #define SCHEDULE_MAX 100
@@ -16,6 +18,11 @@ struct schedule {
 	unsigned count;
 	uint32_t age_s[SCHEDULE_MAX];
 };
+
+/* Adds the ages of control/retryschedule, one a line. 0, or -1 with a sentence in why
+ * that names the line. */
+int schedule_read(struct schedule *schedule, const struct setting_list *list,
+	char *why, size_t size);
 
 /* Adds an age. 0, or -1: it is not later than the one before, or too many. */
 int schedule_add(struct schedule *schedule, uint64_t age_s);

@@ -1,12 +1,17 @@
 #include "tools/control_lists.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "lib/auth.h"
+#include "lib/domains.h"
 #include "lib/home.h"
 #include "lib/networks.h"
 #include "lib/ours.h"
+#include "queue/schedule.h"
+#include "remote/dns.h"
 #include "remote/route.h"
 #include "smtpd/moved.h"
 #include "smtpd/patterns.h"
@@ -53,6 +58,56 @@ route_wrong(const struct setting_list *line, char *why, size_t size)
 }
 
 static bool
+server_wrong(const struct setting_list *line, char *why, size_t size)
+{
+	struct dns dns;
+
+	return dns_start(&dns, line, why, size) < 0;
+}
+
+static bool
+domain_wrong(const char *name, const struct setting_list *line, char *why,
+	size_t size)
+{
+	const char *text = line->line[0] + strspn(line->line[0], " \t");
+	struct domains domains = DOMAINS_ZERO;
+	int result = *text == 0 || *text == '#'
+			     ? 0
+			     : domains_add(&domains, text, strlen(text));
+
+	domains_free(&domains);
+	if (result < 0)
+		snprintf(why, size,
+			"control/%s line %zu: expected a domain such as "
+			"example.org or .example.org, found \"%.60s\"",
+			name, line->number[0], text);
+	return result < 0;
+}
+
+/* The first word of text, as a program. */
+static bool
+program_wrong(const char *name, size_t number, const char *text, char *why,
+	size_t size)
+{
+	char path[300];
+	size_t length = strcspn(text, " \t");
+
+	if (text[0] != '/' || length >= sizeof path) {
+		snprintf(why, size,
+			"control/%s line %zu: expected the path of a program, "
+			"from / on, found \"%.60s\"",
+			name, number, text);
+		return true;
+	}
+	snprintf(path, sizeof path, "%.*s", (int)length, text);
+	if (access(path, X_OK) == 0)
+		return false;
+	snprintf(why, size, "control/%s line %zu: %s: %s", name, number, path,
+		strerror(errno));
+	return true;
+}
+
+static bool
 line_wrong(const char *name, const struct setting_list *line, char *why,
 	size_t size)
 {
@@ -74,6 +129,13 @@ line_wrong(const char *name, const struct setting_list *line, char *why,
 		return senders_check(line, why, size) < 0;
 	if (strcmp(name, "smtproutes") == 0)
 		return route_wrong(line, why, size);
+	if (strcmp(name, "nameservers") == 0)
+		return server_wrong(line, why, size);
+	if (strcmp(name, "rcpthosts") == 0)
+		return domain_wrong(name, line, why, size);
+	if (strcmp(name, "filters") == 0)
+		return program_wrong(
+			name, line->number[0], line->line[0], why, size);
 	if (strcmp(name, "locals") == 0 || strcmp(name, "virtualdomains") == 0)
 		return ours_wrong(name, line, why, size);
 	return false;
@@ -83,6 +145,14 @@ void
 control_list_check(const char *name, const struct setting_list *list,
 	void (*tell)(void *context, const char *why), void *context)
 {
+	if (strcmp(name, "retryschedule") == 0) {
+		struct schedule schedule = {0};
+		char why[400];
+
+		if (schedule_read(&schedule, list, why, sizeof why) < 0)
+			tell(context, why);
+		return;
+	}
 	for (size_t i = 0; i < list->count; i++) {
 		struct setting_list line = {
 			.line = &list->line[i],
@@ -101,9 +171,15 @@ void
 control_value_check(const char *name, const char *value,
 	void (*tell)(void *context, const char *why), void *context)
 {
-	char wrong[120], why[200];
+	char wrong[120], why[400];
 	uint32_t set;
 
+	if (*value != 0 && strcmp(name, "checkpassword") == 0 &&
+		program_wrong(name, 1, value, why, sizeof why))
+		tell(context, why);
+	if (*value != 0 && *value != '/' && strcmp(name, "lookupsocket") == 0)
+		tell(context, "control/lookupsocket line 1: expected the path "
+			      "of a socket, from / on");
 	if (strcmp(name, "saslmechanisms") != 0 ||
 		auth_mechanisms_read(value, &set, wrong, sizeof wrong) == 0)
 		return;

@@ -27,6 +27,12 @@ FAULTS = [
     ("tlsclients", b"x y z\n", "tlsclients line 1"),
     ("smtproutes", b"a.example:relay.example:99999999\n", "smtproutes"),
     ("virtualdomains", b"nothing at all\n", "virtualdomains"),
+    ("nameservers", b"192.0.2.1\nnothing\n", "nameservers, line 2"),
+    ("rcpthosts", b"a.example\nexa mple\n", "rcpthosts line 2"),
+    ("retryschedule", b"300\n100\n", "retryschedule line 2"),
+    ("filters", b"/nonexistent/filter x\n", "filters line 1"),
+    ("checkpassword", b"/nonexistent/program\n", "checkpassword line 1"),
+    ("lookupsocket", b"relative\n", "lookupsocket line 1"),
     ("saslmechanisms", b"PLAIN NONSENSE\n", "saslmechanisms line 1"),
 ]
 

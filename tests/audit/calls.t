@@ -83,6 +83,9 @@ by_hand = sorted(name for name, source in programs.items()
                  and name not in ("sendmail", "mailq", "newaliases", "keepmail"))
 tap.same(sorted(set(line.strip() for line in listed if line.startswith("  "))),
          by_hand, "keepmail lists every tool that is called by hand")
+got = run("tools/keepmail", "help", "queue-list")
+tap.ok(got.returncode == 0 and b"queue-list" in got.stdout
+       and b"--json" in got.stdout, "keepmail help queue-list tells of it", got)
 got = run("tools/keepmail", "no-such-tool")
 tap.ok(got.returncode == 100 and b"no-such-tool" in got.stderr, "and no other", got)
 got = run("tools/keepmail", "a\x1b[2J\nb")

@@ -77,7 +77,7 @@ static const struct setting settings_table[] = {
 		"host that gets double bounces"},
 	{"concurrencylocal", SETTING_NUMBER, "20", 1, 1000,
 		AT(concurrencylocal), "deliveries that local does at one time"},
-	{"concurrencyremote", SETTING_NUMBER, "20", 1, 1000,
+	{"concurrencyremote", SETTING_NUMBER, "60", 1, 1000,
 		AT(concurrencyremote), "workers of remote at one time"},
 	{"concurrencydestination", SETTING_NUMBER, "20", 1, 1000,
 		AT(concurrencydestination),

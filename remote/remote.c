@@ -51,7 +51,7 @@ static const struct setting settings_table[] = {
 		"recursive name servers, IP or IP:PORT; those of the system"},
 	{"allowlocaladdresses", SETTING_SWITCH, "0", 0, 1, AT(allow_local),
 		"1: MX records may lead to loopback and its kind"},
-	{"concurrencyremote", SETTING_NUMBER, "20", 1, WORKERS_MAX, AT(workers),
+	{"concurrencyremote", SETTING_NUMBER, "60", 1, WORKERS_MAX, AT(workers),
 		"workers at one time"},
 	{"remoteport", SETTING_NUMBER, "25", 1, 65535, AT(port),
 		"the port of MX hosts"},

@@ -96,7 +96,7 @@ const struct control_row control_rows[] = {
 	{{"concurrencypop3", SETTING_NUMBER, "100", INT64_C(1),
 		 INT64_C(1000000), 0, "connections at a time"},
 		"run scripts"},
-	{{"concurrencyremote", SETTING_NUMBER, "20", INT64_C(1), INT64_C(1000),
+	{{"concurrencyremote", SETTING_NUMBER, "60", INT64_C(1), INT64_C(1000),
 		 0, "workers of remote at one time"},
 		"queue-runner, remote"},
 	{{"concurrencysubmission", SETTING_NUMBER, "40", INT64_C(1),

@@ -197,7 +197,7 @@ def settings(host, names):
                            "delimiter: -.\npaternalism (in decimal): 2.\n"),
            "qmail-showctl's facts", text[:200])
     domain = host.address.split("@")[1]
-    for pattern in (r"\n\nconcurrencyremote: \(Default\.\) .* 20\n\n",
+    for pattern in (r"\n\nconcurrencyremote: \(Default\.\) .* 60\n\n",
                     rf"\n\nme: .*\n{re.escape(domain)}\n\n",
                     rf"\n\nrcpthosts: .*\n{re.escape(domain)}\n\n",
                     r"\n\nmorercpthosts: .* run qmail-newmrh\.\n",

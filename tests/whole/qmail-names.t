@@ -150,8 +150,8 @@ def queue(host, names):
     host.svc("-u", "queue-runner")
     tap.ok(wait_for(lambda: b"  done\tlocal\tuser@" in names.run(
         "qmail-qread").stdout), "what is delivered is done", host.logs())
-    tap.ok(found and f"msg {found.group(1).decode()} " in
-           host.log("queue-runner"), "the number is that of the log")
+    tap.ok(found and wait_for(lambda: f"msg {found.group(1).decode()} " in
+                              host.log("queue-runner")), "the number is that of the log")
     text = names.ends("qmail-qread")
     tap.ok(re.search(rb"\n\tlocal\tuser-later@", text), "what waits is not",
            text)

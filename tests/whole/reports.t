@@ -192,8 +192,8 @@ def failure(host):
            paragraphs)
     tap.ok("Please ask the postmaster.\n\nOr wait.\n" in report.words,
            "the lines of bouncetext", report.words)
-    tap.ok(f" id {ident} report " in host.log("queue-runner"),
-           "the log says so")
+    tap.ok(wait_for(lambda: f" id {ident} report " in
+                    host.log("queue-runner")), "the log says so")
 
 
 def whole_or_header(host):

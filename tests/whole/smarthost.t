@@ -155,8 +155,8 @@ def refused():
     line = host.result(missing)
     tap.ok('deferral: 4.3.5 this host has no login "nobody"' in line,
            "a login that is not in the file defers", line)
-    tap.ok('secrets/smarthosts: has no line for "nobody"' in
-           host.log("remote"), "and the log says so", host.log("remote"))
+    tap.ok(wait_for(lambda: 'secrets/smarthosts: has no line for "nobody"' in
+                    host.log("remote")), "and the log says so", host.log("remote"))
     line = host.result(unoffered)
     tap.ok("deferral: 4.7.4" in line and "offers no AUTH" in line,
            "a relay without AUTH defers", line)
@@ -219,8 +219,9 @@ def file_modes():
     os.unlink(host.secrets(LINES))
     host.inject(none)
     line = host.result(none)
-    tap.ok("deferral: 4.3.5" in line and "secrets/smarthosts: No such file" in
-           host.log("remote"), "so is a file that is not there", line)
+    tap.ok("deferral: 4.3.5" in line and
+           wait_for(lambda: "secrets/smarthosts: No such file" in
+                    host.log("remote")), "so is a file that is not there", line)
     host.secrets(LINES, 0o600)
     host.inject(good[0])
     tap.ok(server.wait_message(1), "mode 0600 does, without a restart",

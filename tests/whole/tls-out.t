@@ -15,7 +15,7 @@ from certificates import Authority, self_signed
 from instance import BUILD
 from routed import Routed
 from smtpserver import Server
-from tap import Tap, skip_all
+from tap import Tap, skip_all, wait_for
 
 if not shutil.which("openssl"):
     skip_all("openssl is not installed")
@@ -215,7 +215,8 @@ def client_certificate():
         host.give(path)
     asks_no_password(place)
     host.restart("tls-client")
-    tap.ok("open.key: expected a file of mode 0600" in host.log("tls-client"),
+    tap.ok(wait_for(lambda: "open.key: expected a file of mode 0600" in
+                    host.log("tls-client")),
            "a key that others may read is not used", host.log("tls-client"))
     with Server(tls=authority.issue("mx.test"),
                 clients=authority.file) as server:

@@ -30,7 +30,10 @@ take(const void *octets, size_t size)
 
 	if (request_unpack(octets, size, &request) == REQUEST_OK) {
 		assert(request_name(request.operation) != NULL);
-		assert(request.ids > 0 && request.ids <= REQUEST_IDS_MAX);
+		/* a question about destinations names no message */
+		assert((request.ids == 0) ==
+			(request.operation == REQUEST_DESTINATIONS));
+		assert(request.ids <= REQUEST_IDS_MAX);
 		for (unsigned i = 0; i < request.ids; i++) {
 			const struct request_id *one = &request.id[i];
 

@@ -21,11 +21,17 @@ class Server(Sink):
 
     def __init__(self):
         self.delay_s = 0
+        self.busy = self.most = 0   # messages that it is at work with
         self.rcpt = b"250 ok"
         super().__init__(is_up=False)
 
     def take(self, octets):
+        with self.lock:
+            self.busy += 1
+            self.most = max(self.most, self.busy)
         time.sleep(self.delay_s)
+        with self.lock:
+            self.busy -= 1
 
     def answer(self, verb, line):
         return self.rcpt if verb == b"RCPT" else b"250 ok"
@@ -105,8 +111,9 @@ def burst():
     tap.ok("ann to the same" in slow.subjects, "another sender is served")
     tap.ok(left > 50, f"while {left} of the burst were still to be sent "
            f"({took:.1f} s)")
-    tap.ok(2 <= slow.peak <= 20,
-           f"a slow destination gets several connections, {slow.peak}")
+    # jobs are limited; a connection that ends may be seen beside its successor
+    tap.ok(2 <= slow.most <= 20,
+           f"a slow destination gets several messages at a time, {slow.most}")
     tap.ok(quick.peak == 1, "a quick one gets one", quick.peak)
     slow.delay_s = 0
     tap.ok(host.wait_empty(60), "the burst goes out, too", len(host.queued()))

@@ -5,6 +5,7 @@ always for a condition with a deadline, never for a time.
 """
 
 import re
+import socket
 import sys
 import time
 import traceback
@@ -64,6 +65,18 @@ class Tap:
 def skip_all(why):
     print(f"1..0 # SKIP {why}")
     sys.exit(0)
+
+
+def has_v6():
+    """Whether this machine has IPv6 on its loopback."""
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def wait_for(condition, seconds=20, step=0.02):

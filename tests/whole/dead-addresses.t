@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from dnsserver import MX, NameServer
 from routed import Routed
 from smtpserver import Server
-from tap import Tap, wait_for
+from tap import Tap, has_v6, wait_for
 
 tap = Tap()
 
@@ -142,17 +142,8 @@ def calls():
            "remote does not run", str(run))
 
 
-def has_v6():
-    with socket.socket(socket.AF_INET6) as probe:
-        try:
-            probe.bind(("::1", 0))
-        except OSError:
-            return False
-    return True
-
-
 V4 = ["127.0.0.7"]
-V6 = ["::1"] if socket.has_ipv6 and has_v6() else []
+V6 = ["::1"] if has_v6() else []
 with NameServer() as names, Routed() as host:
     server = Server()
     silent = {address: Silent(address, server.port) for address in V4 + V6}
